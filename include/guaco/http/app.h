@@ -105,10 +105,11 @@ enum guaco_message_type {
 
 /*
  * Bytes that an application hands over.  With `release` NULL they are borrowed
- * until the call returns and the server copies what it cannot send at once.
- * Otherwise the server takes them if the call succeeds or returns
- * GUACO_E_AGAIN, and calls release(owner) once on the loop's thread, perhaps
- * before the call returns; after any other failure they stay the caller's.
+ * until the call returns and the server copies them.  Otherwise the server
+ * takes them if the call succeeds or returns GUACO_E_AGAIN, and calls
+ * release(owner) once on the loop's thread, perhaps before the call returns (a
+ * small piece is cheaper copied than kept); after any other failure they stay
+ * the caller's.
  */
 struct guaco_bytes {
     const void *at;
@@ -129,8 +130,10 @@ struct guaco_app_ops {
     const char *name;      /* for logs: "asgi", "wsgi", "hello" */
     size_t exchange_bytes; /* the application's own zeroed space in each
                               exchange, aligned as malloc aligns; at most 4096 */
-    bool wants_whole_body; /* begin is told once the whole body is here, spooled
-                              to a temporary file past the server's limit */
+    bool wants_whole_body; /* begin is told once the whole body is here, in
+                              memory or, past 64 KiB, in a temporary file: see
+                              guaco_exchange_spooled(); then `end` follows at
+                              once and `body` is never called */
 
     /* Optional.  The loop runs, nothing is accepted yet.  Returns 0, or a
      * failure that ends the process with err's text. */
@@ -160,6 +163,13 @@ struct guaco_app_ops {
     /* What an answer call refused with GUACO_E_AGAIN has drained to the low
      * mark: more may be given. */
     void (*writable)(struct guaco_app *app, struct guaco_exchange *x);
+
+    /* Optional.  The client shut its sending side after a whole request.  It
+     * has probably left, which nothing but a write can prove, or it is one of
+     * the few that half-close and still read: what is answered is sent as
+     * before, and `gone` follows in its time.  An application that waits for
+     * something (a long poll) gives up here.  Told at most once, after end. */
+    void (*half_closed)(struct guaco_app *app, struct guaco_exchange *x);
 
     /* The exchange is over: see above. */
     void (*gone)(struct guaco_app *app, struct guaco_exchange *x,
@@ -206,6 +216,7 @@ struct guaco_exchange_ops {
     void (*unref)(struct guaco_exchange *x);
     int (*post)(struct guaco_exchange *x,
                 void (*fn)(struct guaco_exchange *x, void *ctx), void *ctx);
+    int (*wait)(struct guaco_exchange *x, uint32_t timeout_ms);
 };
 
 struct guaco_exchange {
@@ -374,6 +385,19 @@ guaco_exchange_post(struct guaco_exchange *x,
                     void (*fn)(struct guaco_exchange *x, void *ctx), void *ctx)
 {
     return x->ops->post(x, fn, ctx);
+}
+
+/*
+ * Send what is waiting, now, and block the loop's thread until less than the
+ * low mark waits: for an application whose own interface is blocking (the
+ * write() of PEP 3333) and which has nowhere else to go.  Nothing is told
+ * meanwhile.  Returns 0, GUACO_E_TIMEOUT after timeout_ms (the exchange is
+ * then broken off), GUACO_E_STATE before start, or GUACO_E_CLOSED.
+ */
+static inline int
+guaco_exchange_wait(struct guaco_exchange *x, uint32_t timeout_ms)
+{
+    return x->ops->wait(x, timeout_ms);
 }
 
 /*

@@ -1,0 +1,152 @@
+#ifndef GUACO__SERVER_SERVER_H
+#define GUACO__SERVER_SERVER_H
+
+/*
+ * An HTTP server inside a loop: listeners, connections and their limits, one
+ * application behind the waist (guaco/http/app.h).  The Python binding and the
+ * worker of C guests use it the same way:
+ *
+ *     struct guaco__server_options options;
+ *     guaco__server_options_init(&options);
+ *     guaco__server_new(&server, loop, app, &options, err);
+ *     guaco__server_listen(server, fd, err);          one or more
+ *     guaco__server_start(server, err);               app->ops->start, accept
+ *     ... guaco__loop_run ...
+ *     guaco__server_drain(server, 30000, done, ctx);  done() when all is over
+ *     guaco__server_free(server);
+ *
+ *   NEW -> start -> OPEN -> drain -> DRAINING -> (last connection) -> DONE
+ *
+ * Threads: all functions are called on the loop's thread.  Nothing blocks but
+ * what is said to.  Memory is capped by connections_max times the limits below.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "guaco/error.h"
+#include "guaco/http/app.h"
+
+struct guaco__loop;
+struct guaco_log;
+struct guaco__server;
+
+/* Every limit, with the default in brackets.  Times of 0 switch that timeout
+ * off, counts of 0 mean no limit; sizes are never without one. */
+struct guaco__server_limits {
+    uint32_t connections_max; /* open at once; more stay in the kernel's queue
+                                 (10000) */
+    uint32_t concurrency_max; /* exchanges at once; more are answered 503 (0) */
+    uint64_t requests_max;    /* served by this worker, then on_exhausted (0) */
+    uint32_t keep_alive_max;  /* requests on one connection (0) */
+
+    size_t head_bytes_max;    /* request line and fields: 431, 414 (32768) */
+    uint32_t fields_max;      /* 431 (100) */
+    uint64_t body_bytes_max;  /* 413 (1 GiB) */
+    size_t window_bytes;      /* of body told and not yet consumed (65536) */
+    size_t spool_bytes;       /* of a whole body kept in memory (65536) */
+    size_t out_high_bytes;    /* queued to send: GUACO_E_AGAIN above (65536) */
+    size_t out_low_bytes;     /* `writable` at or below (16384) */
+    uint64_t drain_bytes_max; /* of an unread body read away to keep the
+                                 connection (262144) */
+
+    uint32_t head_ms;   /* first byte to the end of the head: 408 (15000) */
+    uint32_t body_ms;   /* between two pieces of a body: 408 (30000) */
+    uint32_t idle_ms;   /* keep-alive, nothing from the client (75000) */
+    uint32_t send_ms;   /* nothing taken by the client (30000) */
+    uint32_t linger_ms; /* after our side was shut, for the last bytes to be
+                           read by the client (2000) */
+
+    size_t ws_message_bytes_max;  /* inflated: close 1009 (1 MiB) */
+    size_t ws_frame_bytes_max;    /* close 1009 (1 MiB) */
+    uint32_t ws_fragments_max;    /* of one message: close 1008 (1024) */
+    uint32_t ws_ping_interval_ms; /* 0: never (20000) */
+    uint32_t ws_ping_timeout_ms;  /* no sign of life after it: 1011 (20000) */
+    uint32_t ws_close_ms;         /* for the peer's close frame (5000) */
+};
+
+enum guaco__access_format {
+    GUACO__ACCESS_OFF,
+    GUACO__ACCESS_COMMON,   /* NCSA common */
+    GUACO__ACCESS_COMBINED, /* and referer, user agent, microseconds taken */
+};
+
+struct guaco__server_options {
+    struct guaco__server_limits limits;
+    struct guaco_log *log; /* NULL: silent; outlives the server */
+    enum guaco__access_format access_format;
+    int access_fd;           /* borrowed; -1: nowhere; a pipe or a file */
+    const char *server_name; /* the Server field; NULL or "": none; outlives
+                                the server ("guaco") */
+    bool has_date;           /* add a Date field (true) */
+    bool ws_deflate;         /* negotiate permessage-deflate (true) */
+
+    /* Optional.  requests_max was reached; told once, from the loop's turn.
+     * The owner then drains. */
+    void (*on_exhausted)(void *ctx);
+    void *ctx;
+};
+
+/* Counters since start; all are exact. */
+struct guaco__server_stats {
+    uint64_t connections; /* accepted */
+    uint64_t requests;    /* begun */
+    uint64_t errors;      /* refused by the server itself: 4xx, 503 */
+    uint64_t timeouts;
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    uint32_t connections_open;
+    uint32_t exchanges_open;
+};
+
+/* Fill in the defaults. */
+void guaco__server_options_init(struct guaco__server_options *options);
+
+/*
+ * A server for `app` (borrowed until free) in `loop` (borrowed until free);
+ * copies *options.  Returns 0, GUACO_E_INVALID (a limit out of range, app of
+ * another ABI: err says which) or GUACO_E_NOMEM.
+ */
+int guaco__server_new(struct guaco__server **server, struct guaco__loop *loop,
+                      struct guaco_app *app,
+                      const struct guaco__server_options *options,
+                      struct guaco_error *err);
+
+/* Takes the bound, listening socket `fd` (TCP or Unix stream), which is made
+ * non-blocking.  Before start.  Returns 0, GUACO_E_INVALID (not a listening
+ * stream socket), GUACO_E_STATE, GUACO_E_NOMEM or GUACO_E_IO. */
+int guaco__server_listen(struct guaco__server *server, int fd,
+                         struct guaco_error *err);
+
+/* Call app->ops->start, then accept.  Returns 0, what the application failed
+ * with, or GUACO_E_STATE, GUACO_E_IO. */
+int guaco__server_start(struct guaco__server *server, struct guaco_error *err);
+
+/* Takes the connected stream socket `fd` as if it had been accepted.  After
+ * start.  Returns 0, GUACO_E_STATE (draining), GUACO_E_LIMIT, GUACO_E_NOMEM or
+ * GUACO_E_IO; on failure fd stays the caller's. */
+int guaco__server_adopt(struct guaco__server *server, int fd,
+                        struct guaco_error *err);
+
+/*
+ * Stop accepting (the listeners stay open until free, so that what the kernel
+ * has queued on them is the successor's), close idle connections, tell the
+ * application to drain, let the rest finish with `Connection: close`, and
+ * abort what is left after `deadline_ms` (0: at once).  done(ctx) is told
+ * once, from the loop's turn, when no connection is left.  A second call only
+ * shortens the deadline; its done is told in place of the first.
+ */
+void guaco__server_drain(struct guaco__server *server, uint32_t deadline_ms,
+                         void (*done)(void *ctx), void *ctx);
+
+/* Abort what is open (`gone` is told for each exchange), close all sockets and
+ * free the server.  Posts still under way are not called.  Not from inside an
+ * op.  NULL is ignored. */
+void guaco__server_free(struct guaco__server *server);
+
+/* Borrowed until free. */
+const struct guaco__server_stats *
+guaco__server_stats(const struct guaco__server *server);
+
+#endif

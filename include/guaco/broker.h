@@ -1,0 +1,226 @@
+#ifndef GUACO_BROKER_H
+#define GUACO_BROKER_H
+
+/*
+ * The broker: where tasks wait between the one who enqueues and the one who
+ * works, and where results wait for the one who asked.
+ *
+ * Opened by URL:
+ *
+ *     memory:                     this process only
+ *     sqlite:///rel/path.db       four slashes for an absolute path
+ *     sqlite:///q.db?synchronous=full&busy_timeout_ms=5000
+ *
+ * `synchronous=normal` (the default) survives a killed process, `full` also a
+ * power cut.  A put returns after the store has committed.
+ *
+ * Threads: every function may be called from every thread.  Calls that arrive
+ * while the store is busy are committed together by the next one that finds
+ * it free.  Blocking: a call waits for the store, at most the deadline of the
+ * URL (`busy_timeout_ms`, default 10000, then GUACO_E_TIMEOUT); the _async
+ * functions and guaco_broker_watch return at once.  None of them needs the
+ * interpreter lock, none calls back but those that take a function.
+ *
+ * Fork: a broker is of no use in the child of a fork.  The child leaves it
+ * alone (does not close it) and opens its own.
+ *
+ * Errors that every call may answer besides its own: GUACO_E_NOMEM,
+ * GUACO_E_IO (the store is damaged, unreadable or its disk full),
+ * GUACO_E_TIMEOUT, GUACO_E_CLOSED (guaco_broker_close was called),
+ * GUACO_E_INVALID (an argument over the limits of guaco/task.h).  After any
+ * failure nothing was changed.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "guaco/error.h"
+#include "guaco/task.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct guaco_broker;
+
+/* ---- life ---- */
+
+/*
+ * Open the store that `url` names, making the file if it is not there.
+ *
+ * Returns 0 and in *out a broker to be closed with guaco_broker_close, or
+ * GUACO_E_INVALID (no such scheme or option), GUACO_E_UNSUPPORTED (a network
+ * file system, or a file of a newer guaco), GUACO_E_NOMEM, GUACO_E_IO; then
+ * *out is NULL.
+ */
+GUACO_API int guaco_broker_open(struct guaco_broker **out, const char *url,
+                                struct guaco_error *err);
+
+/* Close it.  Watches end without a call, requests not yet begun are answered
+ * with GUACO_E_CLOSED.  No other call may be running, and it may not be called
+ * from a callback.  NULL is allowed. */
+GUACO_API void guaco_broker_close(struct guaco_broker *broker);
+
+/* The store's clock, Unix time in ms (GUACO_TEST_CLOCK included). */
+GUACO_API int64_t guaco_broker_now_ms(const struct guaco_broker *broker);
+
+/* ---- enqueue ---- */
+
+/*
+ * Store copies of tasks[0..n), all or none, n in 1..10000, and wake those who
+ * wait for work.  Fills ids[0..n); an id is never 0 and never given twice.
+ *
+ * Returns 0, or GUACO_E_LIMIT when the store has no room for another queue
+ * (255 a store).
+ */
+GUACO_API int
+guaco_broker_put(struct guaco_broker *broker, const struct guaco_task *tasks,
+                 size_t n, uint64_t *ids, struct guaco_error *err);
+
+/* How a request ended: rc as of the call without _async, `err` filled when it
+ * is not 0, `ids` as many as tasks were put.  Called once, on the store's own
+ * thread; must not block, nor call a function of this header that may. */
+typedef void guaco_put_done(void *ctx, int rc, const struct guaco_error *err,
+                            const uint64_t *ids, size_t n);
+
+/*
+ * As guaco_broker_put, for event loops: copies the tasks, hands them to the
+ * store's thread and returns.
+ *
+ * Returns 0 (then `done` will be called), or an error (then it will not):
+ * GUACO_E_LIMIT when 100000 tasks are on their way already.
+ */
+GUACO_API int guaco_broker_put_async(struct guaco_broker *broker,
+                                     const struct guaco_task *tasks, size_t n,
+                                     guaco_put_done *done, void *ctx,
+                                     struct guaco_error *err);
+
+/* ---- results and events ---- */
+
+/* What is known of a task since event `after`.  Release it when done. */
+struct guaco_news {
+    const struct guaco_event *events; /* in order; may have a gap */
+    size_t event_count;
+    const struct guaco_result *result; /* NULL: not finished */
+    void *store_private;
+};
+
+GUACO_API void guaco_news_release(struct guaco_news *news);
+
+/*
+ * Read what is there of task `id` without waiting.  With `take` a result is
+ * removed as it is read.
+ *
+ * Returns 0 and fills *news (to be released), also when it is empty, also when
+ * no such task was ever put.
+ */
+GUACO_API int
+guaco_broker_read(struct guaco_broker *broker, uint64_t id, uint32_t after,
+                  bool take, struct guaco_news *news, struct guaco_error *err);
+
+/*
+ * As guaco_broker_read, but wait until the result is there.  timeout_ms < 0:
+ * without limit.
+ *
+ * Returns 0 with news->result set, or GUACO_E_TIMEOUT with *news zeroed.
+ */
+GUACO_API int
+guaco_broker_wait(struct guaco_broker *broker, uint64_t id, bool take,
+                  int64_t timeout_ms, struct guaco_news *news,
+                  struct guaco_error *err);
+
+/* Something is new.  `news` is borrowed until the function returns.  Called on
+ * the store's thread; must not block.  After the call that brought the result,
+ * or one with rc != 0, the watch is over and must not be used again. */
+typedef void guaco_watch_fn(void *ctx, int rc, const struct guaco_news *news);
+
+struct guaco_watch;
+
+/*
+ * Call `fn` with the events of task `id` after number `after`, and with its
+ * result, once they are there: what is there already comes at once, what
+ * comes later without polling.  For `await` and progress streams.
+ *
+ * Returns 0 and *out, or an error (then fn is never called).
+ */
+GUACO_API int
+guaco_broker_watch(struct guaco_broker *broker, uint64_t id, uint32_t after,
+                   bool take, guaco_watch_fn *fn, void *ctx,
+                   struct guaco_watch **out, struct guaco_error *err);
+
+/* End a watch that is not over.  When it returns fn is not running and will
+ * not be called.  Waits for a running call of it: do not hold a lock that fn
+ * takes.  Returns false if the watch had ended by itself meanwhile (fn was
+ * called for the last time); it is gone in both cases. */
+GUACO_API bool
+guaco_broker_unwatch(struct guaco_broker *broker, struct guaco_watch *watch);
+
+/* ---- looking after a queue ---- */
+
+struct guaco_queue_stats {
+    uint64_t waiting, delayed, running, dead, results, recurring;
+};
+
+/* Counts of one queue, of one moment.  Costs O(tasks of the queue). */
+GUACO_API int
+guaco_broker_stats(struct guaco_broker *broker, struct guaco_slice queue,
+                   struct guaco_queue_stats *stats, struct guaco_error *err);
+
+/* One row of a listing; slices live until the callback returns.  For DEAD
+ * tasks `reason` says why. */
+struct guaco_task_info {
+    uint64_t id;
+    enum guaco_task_state state; /* WAITING, DELAYED, RUNNING or DEAD */
+    uint32_t attempt;            /* runs begun */
+    uint32_t failures;           /* runs that failed and were retried */
+    uint32_t deaths;             /* counted deaths of a process under it */
+    int64_t since_ms;            /* DELAYED: due; RUNNING: start; DEAD: then */
+    struct guaco_task task;
+    struct guaco_slice reason;
+};
+
+typedef void guaco_list_fn(void *ctx, const struct guaco_task_info *info);
+
+/* Call `fn` for up to `limit` (1..10000) tasks of `queue` in `state` (WAITING,
+ * DELAYED, RUNNING or DEAD), in the order in which they would be run, after
+ * skipping `offset`.  fn is called before the function returns and must not
+ * use the broker. */
+GUACO_API int
+guaco_broker_list(struct guaco_broker *broker, struct guaco_slice queue,
+                  enum guaco_task_state state, uint64_t offset, uint32_t limit,
+                  guaco_list_fn *fn, void *ctx, struct guaco_error *err);
+
+/* Delete all of `queue` that is in `state` (WAITING, DELAYED, DEAD, or DONE for
+ * all results) and say how many.  What runs is left alone. */
+GUACO_API int
+guaco_broker_purge(struct guaco_broker *broker, struct guaco_slice queue,
+                   enum guaco_task_state state, uint64_t *count,
+                   struct guaco_error *err);
+
+/* Make dead task `id` (0: all of the queue) wait again with its counts of
+ * failures and deaths at zero, and drop the result that told of its death.
+ * Returns 0 and how many in *count, or GUACO_E_MISSING if `id` is not there. */
+GUACO_API int
+guaco_broker_replay(struct guaco_broker *broker, struct guaco_slice queue,
+                    uint64_t id, uint64_t *count, struct guaco_error *err);
+
+/*
+ * Make `all` the recurring tasks of `queue`: define or replace each, remove
+ * those of an older generation that are not in it.  All carry `generation`
+ * (milliseconds of the deployment's time will do).  If the store has a newer
+ * one for this queue nothing is changed and *stale is set.  An unchanged spec
+ * and zone keep their last fire time.
+ *
+ * Returns 0, or GUACO_E_INVALID and the name of the entry whose spec or zone
+ * cannot be read.
+ */
+GUACO_API int
+guaco_broker_recurring(struct guaco_broker *broker, struct guaco_slice queue,
+                       uint64_t generation, const struct guaco_recurring *all,
+                       size_t n, bool *stale, struct guaco_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

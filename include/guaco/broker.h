@@ -56,8 +56,8 @@ struct guaco_broker;
 GUACO_API int guaco_broker_open(struct guaco_broker **out, const char *url,
                                 struct guaco_error *err);
 
-/* Close it.  Watches end without a call, requests not yet begun are answered
- * with GUACO_E_CLOSED.  No other call may be running, and it may not be called
+/* Close it.  All watches must have been ended; requests not yet begun are
+ * answered with GUACO_E_CLOSED.  No other call may be running, and it may not be called
  * from a callback.  NULL is allowed. */
 GUACO_API void guaco_broker_close(struct guaco_broker *broker);
 
@@ -129,9 +129,10 @@ guaco_broker_wait(struct guaco_broker *broker, uint64_t id, bool take,
                   int64_t timeout_ms, struct guaco_news *news,
                   struct guaco_error *err);
 
-/* Something is new.  `news` is borrowed until the function returns.  Called on
- * the store's thread; must not block.  After the call that brought the result,
- * or one with rc != 0, the watch is over and must not be used again. */
+/* Something is new.  `news` is borrowed until the function returns (NULL when
+ * rc is not 0).  Called on the store's thread, one call at a time; must not
+ * block.  After the call that brought the result, or one with rc != 0, there
+ * is no other. */
 typedef void guaco_watch_fn(void *ctx, int rc, const struct guaco_news *news);
 
 struct guaco_watch;
@@ -141,18 +142,19 @@ struct guaco_watch;
  * result, once they are there: what is there already comes at once, what
  * comes later without polling.  For `await` and progress streams.
  *
- * Returns 0 and *out, or an error (then fn is never called).
+ * Returns 0 and *out, to be ended with guaco_broker_unwatch, or an error (then
+ * fn is never called).
  */
 GUACO_API int
 guaco_broker_watch(struct guaco_broker *broker, uint64_t id, uint32_t after,
                    bool take, guaco_watch_fn *fn, void *ctx,
                    struct guaco_watch **out, struct guaco_error *err);
 
-/* End a watch that is not over.  When it returns fn is not running and will
- * not be called.  Waits for a running call of it: do not hold a lock that fn
- * takes.  Returns false if the watch had ended by itself meanwhile (fn was
- * called for the last time); it is gone in both cases. */
-GUACO_API bool
+/* End and free a watch, also one that made its last call.  When it returns fn
+ * is not running and will not be called: it waits for a running call, so do
+ * not hold a lock that fn takes.  May be called from fn itself.  NULL is
+ * allowed. */
+GUACO_API void
 guaco_broker_unwatch(struct guaco_broker *broker, struct guaco_watch *watch);
 
 /* ---- looking after a queue ---- */

@@ -1,0 +1,362 @@
+#ifndef GUACO_QUEUE_BROKER_INT_H
+#define GUACO_QUEUE_BROKER_INT_H
+
+/*
+ * What a store writes.  Private to src/queue.
+ *
+ * A store gets batches: run(store, ops, n) does all ops in one transaction (or
+ * one pipeline).  The front (broker.c) has checked every argument against the
+ * promise of the public headers; a store asserts what it relies on.  The front
+ * calls run from one thread at a time, whichever that is.  A store takes every
+ * time from its own clock, never from a caller: due times and expiry are wall
+ * clock, leases are CLOCK_BOOTTIME of one boot.
+ *
+ * Each op carries its own rc for what concerns it alone (LOST, MISSING); then
+ * the others of the batch still count.  When run itself fails nothing of the
+ * batch happened.
+ *
+ * What a new kind of rule needs (a unique key, a lock, a group) is a new op
+ * kind and, where it guards a put, a field of guaco__put: the union and the
+ * switch of each store name every kind, so the compiler finds what is missing.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "guaco/broker.h"
+#include "guaco/error.h"
+#include "guaco/task.h"
+
+#define GUACO__QUEUES_MAX 255u /* names a store; 8 bits of a rank */
+
+/* A task on its way in.  `envelope` is opaque (envelope.h). */
+struct guaco__put {
+    struct guaco_slice queue;
+    struct guaco_slice envelope;
+    int64_t due_ms; /* 0, or not after the store's now: ready at once */
+    int32_t priority;
+    uint64_t id; /* out */
+};
+
+/* A task that a claim gave, or a listing shows. */
+struct guaco__row {
+    uint64_t id;
+    uint32_t attempt; /* runs begun, this claim included */
+    uint32_t failures;
+    uint32_t deaths;
+    int64_t since_ms;
+    int32_t priority;
+    struct guaco_slice envelope; /* claim: gives, free((void *)at) */
+    struct guaco_slice reason;   /* listing of the dead */
+};
+
+/* One process (or engine in it) that holds leases. */
+struct guaco__owner {
+    uint64_t id;
+    int32_t pid;
+    uint64_t pid_start; /* of /proc/PID/stat, tells a reused pid */
+    uint64_t pid_space; /* inode of the pid namespace */
+    bool boot_is_ours;  /* out: of this boot of this machine */
+    bool is_expired;    /* out: its lease ran out */
+};
+
+enum guaco__op_kind {
+    GUACO__OP_PUT = 1,
+    GUACO__OP_CLAIM,
+    GUACO__OP_FINISH,
+    GUACO__OP_RELEASE,
+    GUACO__OP_EVENT,
+    GUACO__OP_OWNER_OPEN,
+    GUACO__OP_OWNER_RENEW,
+    GUACO__OP_OWNER_REAP,
+    GUACO__OP_OWNER_LIST,
+    GUACO__OP_READ,
+    GUACO__OP_PROMOTE,
+    GUACO__OP_SWEEP,
+    GUACO__OP_RECUR_SET,
+    GUACO__OP_RECUR_LIST,
+    GUACO__OP_TICK,
+    GUACO__OP_STATS,
+    GUACO__OP_LIST,
+    GUACO__OP_PURGE,
+    GUACO__OP_REPLAY,
+};
+
+struct guaco__op_put {
+    struct guaco__put *tasks;
+    size_t n;
+};
+
+/* Up to `max` tasks of one queue.  `alone`: the owner's process runs nothing
+ * else and will not while this runs; only then may a suspect (a task whose
+ * process died) be given, and then it is the only one. */
+struct guaco__op_claim {
+    struct guaco_slice queue;
+    uint64_t owner;
+    uint32_t max;
+    bool alone;
+    struct guaco__row *rows; /* in: room for max; out */
+    uint32_t count;          /* out */
+    bool more;               /* out: others are ready still */
+    bool suspects;           /* out: some wait for an owner that is alone */
+};
+
+/* The end of a run: result, acknowledgement and follow-ups in one step.
+ * rc: GUACO_E_LOST when (owner, attempt) does not hold the task any more. */
+struct guaco__op_finish {
+    uint64_t owner;
+    uint64_t id;
+    uint32_t attempt;
+    enum guaco_task_state state; /* DONE .. CANCELED */
+    bool keep;                   /* store a result */
+    uint32_t ttl_s;              /* of the result; not 0 */
+    struct guaco_slice body;
+    struct guaco_slice reason;
+    struct guaco__put *follow;
+    size_t follow_count;
+};
+
+/* Back to the queue.  rc as for finish. */
+struct guaco__op_release {
+    uint64_t owner;
+    uint64_t id;
+    uint32_t attempt;
+    uint64_t delay_ms; /* 0: ready at once */
+    bool failed;       /* counts as a failure */
+};
+
+/* rc as for finish. */
+struct guaco__op_event {
+    uint64_t owner;
+    uint64_t id;
+    uint32_t attempt;
+    struct guaco_slice body;
+};
+
+struct guaco__op_owner {
+    struct guaco__owner owner; /* OPEN: in, but for id (out); RENEW: id */
+    uint32_t lease_ms;
+};
+
+/* End an owner.  What it ran goes back; counted as a death where it ran alone
+ * if `died`, as suspect.  rc: GUACO_E_MISSING when another was faster. */
+struct guaco__op_reap {
+    uint64_t owner;
+    bool died;
+    struct guaco_slice reason; /* of the dead set, if it comes to that */
+    uint32_t returned;         /* out */
+    uint64_t *dead;            /* out: ids, gives, free() */
+    size_t dead_count;         /* out */
+};
+
+struct guaco__op_owners {
+    struct guaco__owner *owners; /* out: gives, free() */
+    size_t n;
+};
+
+struct guaco__op_read {
+    uint64_t id;
+    uint32_t after;
+    bool take;
+    struct guaco_news *news; /* out; guaco_news_release */
+};
+
+/* Move what is due to the ready ones, at most `limit`. */
+struct guaco__op_promote {
+    uint32_t limit;
+    uint32_t count;      /* out */
+    int64_t next_due_ms; /* out: INT64_MAX when nothing is delayed */
+};
+
+/* Drop results and events whose time is over, at most `limit`. */
+struct guaco__op_sweep {
+    uint32_t limit;
+    uint32_t count;      /* out */
+    int64_t next_end_ms; /* out: INT64_MAX when there is none */
+};
+
+/* A recurring task as it is stored. */
+struct guaco__recur {
+    struct guaco_slice queue;
+    struct guaco_slice name;
+    struct guaco_slice spec;
+    struct guaco_slice zone;
+    struct guaco_slice envelope;
+    enum guaco_catch_up catch_up;
+    uint64_t generation;
+    int32_t priority;
+    int64_t last_ms; /* fired up to here; at first the time it was defined */
+};
+
+struct guaco__op_recur_set {
+    struct guaco_slice queue;
+    uint64_t generation;
+    const struct guaco__recur *all;
+    size_t n;
+    bool stale; /* out: the store has a newer generation; nothing done */
+};
+
+struct guaco__op_recur_list {
+    struct guaco__recur *all; /* out: gives one block, free() */
+    size_t n;
+};
+
+/* Compare and set last_ms, and put the tasks, in one.  rc: GUACO_E_STATE when
+ * last_ms is not `expect_ms` (another fired) or the generation is another;
+ * GUACO_E_MISSING when it is gone. */
+struct guaco__op_tick {
+    struct guaco_slice queue;
+    struct guaco_slice name;
+    uint64_t generation;
+    int64_t expect_ms;
+    int64_t last_ms;
+    struct guaco__put *tasks;
+    size_t n;
+};
+
+struct guaco__op_stats {
+    struct guaco_slice queue;
+    struct guaco_queue_stats *stats;
+};
+
+typedef void guaco__list_fn(void *ctx, const struct guaco__row *row);
+
+struct guaco__op_list {
+    struct guaco_slice queue;
+    enum guaco_task_state state;
+    uint64_t offset;
+    uint32_t limit;
+    guaco__list_fn *fn;
+    void *ctx;
+};
+
+struct guaco__op_purge {
+    struct guaco_slice queue;
+    enum guaco_task_state state;
+    uint64_t count; /* out */
+};
+
+struct guaco__op_replay {
+    struct guaco_slice queue;
+    uint64_t id;    /* 0: all */
+    uint64_t count; /* out */
+};
+
+struct guaco__op {
+    enum guaco__op_kind kind;
+    int rc; /* out, of this op alone */
+    union {
+        struct guaco__op_put put;
+        struct guaco__op_claim claim;
+        struct guaco__op_finish finish;
+        struct guaco__op_release release;
+        struct guaco__op_event event;
+        struct guaco__op_owner owner;
+        struct guaco__op_reap reap;
+        struct guaco__op_owners owners;
+        struct guaco__op_read read;
+        struct guaco__op_promote promote;
+        struct guaco__op_sweep sweep;
+        struct guaco__op_recur_set recur_set;
+        struct guaco__op_recur_list recur_list;
+        struct guaco__op_tick tick;
+        struct guaco__op_stats stats;
+        struct guaco__op_list list;
+        struct guaco__op_purge purge;
+        struct guaco__op_replay replay;
+    };
+};
+
+/* ---- wake-ups ---- */
+
+/*
+ * What other processes of the same store are told after a commit.  TASKS goes
+ * to one idle process for each `count`, TASK to all who watch that id, KEEPER
+ * to all keepers.  Local listeners are the front's own business.
+ */
+enum guaco__notice_kind {
+    GUACO__NOTICE_TASKS = 1, /* tasks of `queue` are ready */
+    GUACO__NOTICE_TASK,      /* an event or the result of task `id` */
+    GUACO__NOTICE_KEEPER,    /* keepers have something to do at due_ms */
+};
+
+struct guaco__notice {
+    enum guaco__notice_kind kind;
+    char queue[GUACO_QUEUE_NAME_MAX + 1]; /* TASKS */
+    uint64_t id;                          /* TASK */
+    uint32_t count;                       /* TASKS: how many became ready */
+    int64_t due_ms;                       /* KEEPER: 0: at once */
+};
+
+struct guaco__store;
+
+/* What a committed batch made ready, for the front to wake the right ones. */
+struct guaco__ready {
+    char queue[GUACO_QUEUE_NAME_MAX + 1];
+    uint32_t count;
+};
+
+struct guaco__touched {
+    struct guaco__ready ready[GUACO__QUEUES_MAX];
+    size_t n;
+    int64_t due_ms; /* keepers look by then; INT64_MAX: no news for them */
+};
+
+struct guaco__store_ops {
+    const char *scheme; /* without the colon */
+    size_t size;        /* of the whole store struct, bytes */
+
+    /* `store` arrives zeroed but for ops; `rest` is the URL after the scheme
+     * and its colon.  On failure leave nothing behind: close is not called. */
+    int (*open)(struct guaco__store *store, const char *rest,
+                struct guaco_error *err);
+    void (*close)(struct guaco__store *store);
+
+    /* See the top.  Wait for the store until the monotonic clock says
+     * deadline_ns, then GUACO_E_TIMEOUT.  Fills store->touched. */
+    int (*run)(struct guaco__store *store, struct guaco__op **ops, size_t n,
+               uint64_t deadline_ns, struct guaco_error *err);
+
+    /* Unix time in ms, and its own CLOCK_BOOTTIME in ms for intervals. */
+    int64_t (*now_ms)(const struct guaco__store *store);
+
+    /* Wake-ups.  From any thread, also while run is running.
+     * listen: this process wants (or no longer wants) to be told; to be called
+     * before one looks whether there is something already.  A TASKS interest
+     * is used up by one notice.  ring: tell the others, never ourselves.
+     * wait_fd: readable when there is a notice, or -1 when there can be none.
+     * hear: take up to `max` notices; fewer than max: no more for now. */
+    int (*listen)(struct guaco__store *store,
+                  const struct guaco__notice *notice, bool on,
+                  struct guaco_error *err);
+    void (*ring)(struct guaco__store *store,
+                 const struct guaco__notice *notice);
+    int (*wait_fd)(const struct guaco__store *store);
+    size_t (*hear)(struct guaco__store *store, struct guaco__notice *out,
+                   size_t max);
+};
+
+struct guaco__store {
+    const struct guaco__store_ops *ops;
+    struct guaco__touched touched; /* by the last run */
+};
+
+extern const struct guaco__store_ops guaco__store_memory;
+extern const struct guaco__store_ops guaco__store_sqlite;
+
+/* ---- helpers for stores ---- */
+
+/* Forget what the last batch touched; add `count` ready tasks of `queue`. */
+void guaco__touched_reset(struct guaco__touched *touched);
+void guaco__touched_ready(struct guaco__touched *touched,
+                          struct guaco_slice queue, uint32_t count);
+
+/* A guaco_news in one block: events are appended in order, then the result;
+ * everything is copied.  0 or GUACO_E_NOMEM. */
+int guaco__news_event(struct guaco_news *news, uint32_t number,
+                      struct guaco_slice body);
+int
+guaco__news_result(struct guaco_news *news, const struct guaco_result *result);
+
+#endif

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# setup.sh [--tag] [PYTHON]: make everything that building and testing needs.
+#
+# Installs the missing packages of tools/packages.txt (Debian, as root or by
+# sudo), makes .venv-X.Y for PYTHON (a path or a name; default python3) and
+# installs tools/requirements.txt into it.  Each step leaves a stamp with the
+# hash of what it was made from, so that a second run takes no time.
+#
+# --tag prints the interpreter's X.Y and does nothing else.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { echo "setup: $*" >&2; }
+die() { say "$@"; exit 1; }
+
+# ---- which interpreter --------------------------------------------------
+
+# A name is looked up on PATH, then among those that newer-pythons.sh brings.
+find_python() {
+    command -v "$1" 2>/dev/null && return
+    [ -x ".pythons/usr/bin/$1" ] && echo "$PWD/.pythons/usr/bin/$1"
+}
+
+version_of() {
+    "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+}
+
+# Debian's own interpreter serves where PATH's python3 is too old.
+resolve() {
+    local exe
+    exe=$(find_python "$1") || return 1
+    if [ "$1" = python3 ] && ! new_enough "$exe" &&
+        [ -x /usr/bin/python3 ]; then
+        exe=/usr/bin/python3
+    fi
+    echo "$exe"
+}
+
+new_enough() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+# ---- system packages ----------------------------------------------------
+
+missing_packages() {
+    local have name
+    have=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 2>/dev/null |
+        awk '$1 == "ii" {print $2}')
+    while read -r name; do
+        grep -qxF "$name" <<<"$have" || echo "$name"
+    done < <(grep -v '^#' tools/packages.txt)
+}
+
+install_packages() {
+    local missing as_root=()
+    if ! command -v dpkg-query >/dev/null; then
+        say "not a Debian system: see tools/packages.txt for what is needed"
+        return
+    fi
+    missing=$(missing_packages)
+    [ -n "$missing" ] || return 0
+
+    if [ "$(id -u)" != 0 ]; then
+        if sudo -n true 2>/dev/null || { [ -t 0 ] && command -v sudo \
+            >/dev/null; }; then
+            as_root=(sudo)
+        else
+            die "missing packages, and neither root nor sudo to install" \
+                "them; ask for:" $'\n   ' apt-get install $missing
+        fi
+    fi
+    say "installing" $missing
+    # Lists that are there may name versions that the mirror dropped.
+    "${as_root[@]}" apt-get -qq update ||
+        say "apt-get update failed; trying with the lists at hand"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+        --no-install-recommends $missing >/dev/null ||
+        die "apt-get could not install:" $missing
+}
+
+# ---- the virtual environment --------------------------------------------
+
+# An interpreter without ensurepip is given pip by one that has it.
+make_venv() {
+    local exe=$1 venv=$2
+    rm -rf "$venv"
+    if "$exe" -c 'import ensurepip, venv' 2>/dev/null &&
+        "$exe" -m venv "$venv" 2>/dev/null; then
+        return
+    fi
+    rm -rf "$venv"
+    "$exe" -m venv --without-pip "$venv"
+    [ "$exe" != /usr/bin/python3 ] || die "python3-venv does not work"
+    "$0" /usr/bin/python3
+    local helper
+    helper=.venv-$(version_of /usr/bin/python3)
+    "$helper/bin/pip" --python "$venv/bin/python" install -q \
+        "$(grep '^pip==' tools/requirements.txt)"
+}
+
+install_requirements() {
+    local exe=$1 venv=$2 want
+    want=$({ cat tools/requirements.txt tools/setup.sh; echo "$exe";
+        "$exe" -VV; } | sha256sum)
+    [ -e "$venv/.stamp" ] && [ "$(cat "$venv/.stamp")" = "$want" ] && return
+    say "making $venv"
+    make_venv "$exe" "$venv"
+    "$venv/bin/python" -m pip install -q \
+        "$(grep '^pip==' tools/requirements.txt)"
+    "$venv/bin/python" -m pip install -q -r tools/requirements.txt
+    echo "$want" >"$venv/.stamp"
+}
+
+# ---- main ---------------------------------------------------------------
+
+if [ "${1:-}" = --tag ]; then
+    version_of "$(resolve "${2:-python3}")"
+    exit
+fi
+name=${1:-python3}
+install_packages
+case $name in
+python3.14 | python3.15)
+    find_python "$name" >/dev/null || tools/newer-pythons.sh .pythons ;;
+esac
+exe=$(resolve "$name") || die "no interpreter '$name'"
+new_enough "$exe" ||
+    die "$exe is Python $(version_of "$exe"); 3.11 or newer is needed"
+install_requirements "$exe" ".venv-$(version_of "$exe")"

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# test.sh [--python-only] [PYTEST-ARGUMENT...]: the test run for $PYTHON.
+#
+# C tests as built for use, under AddressSanitizer and UndefinedBehaviour-
+# Sanitizer, and those of the suite "threaded" under ThreadSanitizer; then the
+# Python tests.  All parts run even if one fails; the last lines are pytest's.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tools/build.sh
+
+c_tests() {
+    local title=$1 dir=$2
+    shift 2
+    echo "== C tests, $title"
+    meson test -C "$dir" --no-rebuild --print-errorlogs -q "$@"
+}
+
+sanitized() {
+    local dir=$1 kind=$2
+    build_folder "$dir" -Dpython= -Dbuildtype=debug -Doptimization=1 \
+        "-Db_sanitize=$kind" -Db_lundef=false
+}
+
+# Whether the folder has a test of this suite.
+has_suite() {
+    meson test -C "$1" --list --no-rebuild --suite "$2" 2>/dev/null |
+        grep -q /
+}
+
+failed=()
+build_folder "$build" "-Dpython=$py"
+if [ "${1:-}" = --python-only ]; then
+    shift
+else
+    c_tests "as built" "$build" || failed+=("C tests")
+
+    export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1
+    export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+    export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+    { sanitized build-asan address,undefined &&
+        c_tests "ASan and UBSan" build-asan --timeout-multiplier 3; } ||
+        failed+=("C tests under ASan and UBSan")
+    if has_suite "$build" threaded; then
+        { sanitized build-tsan thread &&
+            c_tests "TSan" build-tsan --suite threaded \
+                --timeout-multiplier 5; } || failed+=("C tests under TSan")
+    fi
+fi
+
+echo "== Python tests, $("$py" -V)"
+status=0
+if [ ${#failed[@]} != 0 ]; then
+    printf 'failed: %s\n' "${failed[@]}"
+    status=1
+fi
+"$py" -m pytest tests/python tests/tools "$@" || status=1
+exit $status

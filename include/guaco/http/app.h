@@ -78,8 +78,14 @@ struct guaco_request {
     struct guaco_slice query;  /* raw, without '?' */
     struct guaco_slice scheme; /* "http", "https", "ws" or "wss" */
     const struct guaco_field *fields;
+    const uint8_t *field_ids; /* of each field a small number for its name, the
+                                 same as long as the server runs, 0 for a name
+                                 that has none; for tables (http/fields.h) */
     size_t field_count;
     int64_t body_bytes;    /* of Content-Length; 0 no body; -1 not known yet */
+    bool body_is_here;     /* there is no body or it has been read already: its
+                              pieces and `end` follow begin at once, so that an
+                              application may wait for `end` to start */
     bool accepts_trailers; /* TE: trailers was sent */
     bool keep_alive;
     /* WebSocket: the subprotocols offered, comma separated as received */
@@ -288,7 +294,9 @@ guaco_exchange_file(struct guaco_exchange *x, int fd, off_t offset,
     return x->ops->file(x, fd, offset, count, more);
 }
 
-/* End a body announced with trailers by these fields, copied.  Returns as
+/* End a body announced with trailers by these fields, copied; perhaps none.
+ * Only this ends such a response: the last piece of the body does not.  Fields
+ * are dropped when the client did not say that it takes them.  Returns as
  * guaco_exchange_start(). */
 static inline int
 guaco_exchange_trailers(struct guaco_exchange *x,
@@ -297,7 +305,7 @@ guaco_exchange_trailers(struct guaco_exchange *x,
     return x->ops->trailers(x, fields, count);
 }
 
-/* End the response; a shorthand for an empty last piece. */
+/* End the body; a shorthand for an empty last piece. */
 static inline int
 guaco_exchange_finish(struct guaco_exchange *x)
 {

@@ -69,6 +69,7 @@ PUBLIC = {
     "task": "queue",
     "queue": "queue",
     "schedule": "queue",
+    "worker": "queue",
     "profile": "profile",
 }
 

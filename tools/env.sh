@@ -6,9 +6,11 @@
 # venv's interpreter, and $venv/bin comes first on PATH.  The caller's current
 # folder must be the root of the repository.
 
-export PYTHON=${PYTHON:-python3}
-tools/setup.sh "$PYTHON" || exit $?
-tag=$(tools/setup.sh --tag "$PYTHON") || exit $?
+tools/setup.sh "${PYTHON:-python3}" || exit $?
+# Its path from here on: with the venv on PATH the name means another.
+which=$(tools/setup.sh --which "${PYTHON:-python3}") || exit $?
+tag=${which%% *}
+export PYTHON=${which#* }
 venv=$PWD/.venv-$tag
 build=$PWD/build-$tag
 py=$venv/bin/python
@@ -18,6 +20,9 @@ export VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
 # serves both.
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 
-# A compiled-in path must not decide which package the tests see.
-export PYTHONPATH=$build/python GUACO_EXE=$build/src/cli/guaco
+# use_build DIR: what runs from here on is the executable and package of DIR.
+use_build() {
+    export GUACO_BUILD=$1 GUACO_EXE=$1/src/cli/guaco PYTHONPATH=$1/python
+}
+use_build "$build"
 export PYTHONDONTWRITEBYTECODE=1

@@ -45,6 +45,7 @@ gate "function and file length" "$py" tools/check_functions.py
 gate "refused calls" "$py" tools/check_calls.py
 gate "mypy --strict, the package" \
     "$py" -m mypy --strict --cache-dir .cache/mypy python/guaco
+gate "the wheel" tools/check_wheel.sh
 gate "mypy --strict, the tools" "$py" -m mypy --strict \
     --cache-dir .cache/mypy-tools tools
 if has_core_stub; then

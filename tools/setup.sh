@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# setup.sh [--tag] [PYTHON]: make everything that building and testing needs.
+# setup.sh [--which | --bench] [PYTHON]: make all that building and testing needs.
 #
 # Installs the missing packages of tools/packages.txt (Debian, as root or by
-# sudo), makes .venv-X.Y for PYTHON (a path or a name; default python3) and
+# sudo; with --bench those of tools/packages-bench.txt too), makes .venv-X.Y for PYTHON (a path or a name; default python3) and
 # installs tools/requirements.txt into it.  Each step leaves a stamp with the
 # hash of what it was made from, so that a second run takes no time.
 #
-# --tag prints the interpreter's X.Y and does nothing else.
+# --which prints the interpreter's X.Y and path and does nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -48,16 +48,17 @@ missing_packages() {
         awk '$1 == "ii" {print $2}')
     while read -r name; do
         grep -qxF "$name" <<<"$have" || echo "$name"
-    done < <(grep -v '^#' tools/packages.txt)
+    done < <(grep -hv '^#' "$@")
 }
 
+# install_packages LIST...
 install_packages() {
     local missing as_root=()
     if ! command -v dpkg-query >/dev/null; then
-        say "not a Debian system: see tools/packages.txt for what is needed"
+        say "not a Debian system: what is needed stands in $*"
         return
     fi
-    missing=$(missing_packages)
+    missing=$(missing_packages "$@")
     [ -n "$missing" ] || return 0
 
     if [ "$(id -u)" != 0 ]; then
@@ -80,22 +81,20 @@ install_packages() {
 
 # ---- the virtual environment --------------------------------------------
 
-# An interpreter without ensurepip is given pip by one that has it.
+# An interpreter without ensurepip is given pip by the default one's venv.
 make_venv() {
-    local exe=$1 venv=$2
+    local exe=$1 venv=$2 helper
     rm -rf "$venv"
-    if "$exe" -c 'import ensurepip, venv' 2>/dev/null &&
-        "$exe" -m venv "$venv" 2>/dev/null; then
+    if "$exe" -c 'import ensurepip, venv' 2>/dev/null; then
+        "$exe" -m venv "$venv"
         return
     fi
-    rm -rf "$venv"
+    helper=$(resolve python3)
+    [ "$helper" != "$exe" ] || die "$exe has no ensurepip: install python3-venv"
+    "$0" python3
     "$exe" -m venv --without-pip "$venv"
-    [ "$exe" != /usr/bin/python3 ] || die "python3-venv does not work"
-    "$0" /usr/bin/python3
-    local helper
-    helper=.venv-$(version_of /usr/bin/python3)
-    "$helper/bin/pip" --python "$venv/bin/python" install -q \
-        "$(grep '^pip==' tools/requirements.txt)"
+    ".venv-$(version_of "$helper")/bin/pip" --python "$venv/bin/python" \
+        install -q "$(grep '^pip==' tools/requirements.txt)"
 }
 
 install_requirements() {
@@ -113,12 +112,18 @@ install_requirements() {
 
 # ---- main ---------------------------------------------------------------
 
-if [ "${1:-}" = --tag ]; then
-    version_of "$(resolve "${2:-python3}")"
+if [ "${1:-}" = --which ]; then
+    exe=$(resolve "${2:-python3}")
+    echo "$(version_of "$exe") $exe"
     exit
 fi
+lists=(tools/packages.txt)
+if [ "${1:-}" = --bench ]; then
+    lists+=(tools/packages-bench.txt)
+    shift
+fi
 name=${1:-python3}
-install_packages
+install_packages "${lists[@]}"
 case $name in
 python3.14 | python3.15)
     find_python "$name" >/dev/null || tools/newer-pythons.sh .pythons ;;

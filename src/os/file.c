@@ -34,8 +34,10 @@ read_rest(int fd, const char *path, struct guaco__buf *out,
                                                          : left);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return guaco_fail(err, GUACO_E_IO, errno, "read %s", path);
+        if (n < 0) /* ESRCH: a file of /proc whose process ended meanwhile */
+            return guaco_fail(err,
+                              errno == ESRCH ? GUACO_E_MISSING : GUACO_E_IO,
+                              errno, "read %s", path);
         if (n == 0)
             return GUACO_OK;
         if (step == 0)

@@ -1,0 +1,162 @@
+/* Child processes: the contract is in os/process.h. */
+
+#include "os/process.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Descriptors are first moved up here, so that no `to` can overwrite a `from`
+ * that is still needed. */
+#define FD_ASIDE 200
+
+static int
+set_attributes(posix_spawnattr_t *attr)
+{
+    sigset_t none;
+    sigset_t all;
+    short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+
+    sigemptyset(&none);
+    sigfillset(&all);
+    int sys = posix_spawnattr_setsigmask(attr, &none);
+    if (sys == 0)
+        sys = posix_spawnattr_setsigdefault(attr, &all);
+    if (sys == 0)
+        sys = posix_spawnattr_setflags(attr, flags);
+    return sys;
+}
+
+/* Have the descriptors handed over; aside[] receives what is to be closed. */
+static int
+add_fds(posix_spawn_file_actions_t *actions,
+        const struct guaco__process_spec *spec, int *aside)
+{
+    for (size_t i = 0; i < spec->fd_count; i++) {
+        assert(spec->fds[i].to >= 0);
+        assert(spec->fds[i].to < FD_ASIDE);
+        aside[i] = fcntl(spec->fds[i].from, F_DUPFD_CLOEXEC, FD_ASIDE);
+        if (aside[i] < 0)
+            return errno;
+        int sys = posix_spawn_file_actions_adddup2(actions, aside[i],
+                                                   spec->fds[i].to);
+        if (sys != 0)
+            return sys;
+    }
+    return 0;
+}
+
+static int
+spawn(const struct guaco__process_spec *spec, pid_t *pid)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attr;
+    int aside[GUACO__PROCESS_FDS_MAX];
+
+    for (size_t i = 0; i < GUACO__PROCESS_FDS_MAX; i++)
+        aside[i] = -1;
+    int sys = posix_spawn_file_actions_init(&actions);
+    if (sys != 0)
+        return sys;
+    sys = posix_spawnattr_init(&attr);
+    if (sys == 0) {
+        sys = set_attributes(&attr);
+        if (sys == 0)
+            sys = add_fds(&actions, spec, aside);
+        if (sys == 0)
+            sys = posix_spawn(pid, spec->path, &actions, &attr, spec->argv,
+                              spec->envp);
+        posix_spawnattr_destroy(&attr);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    for (size_t i = 0; i < GUACO__PROCESS_FDS_MAX; i++)
+        if (aside[i] >= 0)
+            close(aside[i]);
+    return sys;
+}
+
+int
+guaco__process_spawn(const struct guaco__process_spec *spec, pid_t *pid,
+                     int *pidfd, struct guaco_error *err)
+{
+    assert(spec->argv[0] != NULL);
+    assert(spec->fd_count <= GUACO__PROCESS_FDS_MAX);
+
+    int sys = spawn(spec, pid);
+    if (sys != 0) {
+        int code = sys == ENOENT   ? GUACO_E_MISSING
+                   : sys == ENOMEM ? GUACO_E_NOMEM
+                                   : GUACO_E_IO;
+        return guaco_fail(err, code, sys, "start %s", spec->path);
+    }
+    /* Not waited for yet, so that the pid cannot be anyone else's. */
+    int rc = guaco__process_open(*pid, pidfd, err);
+    if (rc != GUACO_OK) {
+        kill(*pid, SIGKILL);
+        waitpid(*pid, NULL, 0);
+    }
+    return rc;
+}
+
+int
+guaco__process_open(pid_t pid, int *pidfd, struct guaco_error *err)
+{
+    assert(pid > 0);
+
+    long fd = syscall(SYS_pidfd_open, pid, 0u); /* close-on-exec by itself */
+    if (fd < 0) {
+        int code = errno == ESRCH    ? GUACO_E_MISSING
+                   : errno == ENOSYS ? GUACO_E_UNSUPPORTED
+                                     : GUACO_E_IO;
+        return guaco_fail(err, code, errno, "pidfd_open of %ld", (long)pid);
+    }
+    *pidfd = (int)fd;
+    return GUACO_OK;
+}
+
+int
+guaco__process_signal(int pidfd, int signal)
+{
+    assert(pidfd >= 0);
+
+    if (syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0u) == 0)
+        return GUACO_OK;
+    return errno == ESRCH ? GUACO_E_MISSING : GUACO_E_IO;
+}
+
+int
+guaco__process_wait(int pidfd, struct guaco__process_end *end)
+{
+    siginfo_t info = {0};
+    int rc;
+
+    assert(pidfd >= 0);
+    do
+        rc = waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG);
+    while (rc != 0 && errno == EINTR);
+    if (rc != 0)
+        return GUACO_E_MISSING;
+    if (info.si_pid == 0)
+        return GUACO_E_AGAIN;
+    end->exited = info.si_code == CLD_EXITED;
+    end->code = info.si_status;
+    return GUACO_OK;
+}
+
+void
+guaco__process_describe(const struct guaco__process_end *end, char *out,
+                        size_t len)
+{
+    assert(len >= 64);
+    if (end->exited)
+        snprintf(out, len, "exit code %d", end->code);
+    else
+        snprintf(out, len, "signal %d (%s)", end->code, strsignal(end->code));
+}

@@ -1,0 +1,111 @@
+#ifndef GUACO__IO_LOOP_H
+#define GUACO__IO_LOOP_H
+
+/*
+ * An event loop: one libuv loop, one heap of timers with nanosecond deadlines,
+ * descriptors that stay registered with the kernel, and a queue that other
+ * threads post to.  A turn is
+ *
+ *     wait -> watches and posts -> due timers -> the host's work -> end hooks
+ *
+ * The wait blocks only when the turn before it left nothing to do.  The host
+ * is the one party that owns the thread (the Python loop): it is told before
+ * the thread may block and before the first callback after it, which is where
+ * it drops and takes the interpreter's lock, once a turn.
+ *
+ * Threads: a loop belongs to the thread that runs it; every function of it, of
+ * its timers and of its watches is called there, except guaco__post_send().
+ * Callbacks may call everything here but guaco__loop_run() and _free.
+ * Limits: descriptors and timers are the caller's memory; the loop allocates
+ * only one small block for each watched descriptor.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "guaco/error.h"
+
+struct guaco__loop;
+
+enum guaco__loop_mode {
+    GUACO__LOOP_UNTIL_STOPPED, /* turn after turn, until guaco__loop_stop() */
+    GUACO__LOOP_ONCE,          /* one turn, which may wait */
+    GUACO__LOOP_NOWAIT,        /* one turn, which does not wait */
+};
+
+/* Give a loop.  Returns 0, GUACO_E_NOMEM or GUACO_E_IO. */
+int guaco__loop_new(struct guaco__loop **loop, struct guaco_error *err);
+
+/* Free the loop.  No watch may be started and no timer armed; what was posted
+ * and has not run is dropped.  NULL is ignored. */
+void guaco__loop_free(struct guaco__loop *loop);
+
+/* Run.  Returns 0, or GUACO_E_STATE (running already, or in a forked child). */
+int guaco__loop_run(struct guaco__loop *loop, enum guaco__loop_mode mode);
+
+/* End the present run after this turn, or, outside of a run, the next one
+ * after its first turn, which then does not wait. */
+void guaco__loop_stop(struct guaco__loop *loop);
+
+bool guaco__loop_is_running(const struct guaco__loop *loop);
+
+/* Monotonic nanoseconds as read at the last wake-up: what timers are judged
+ * by.  Cheap; for the present instant ask os/clock.h. */
+uint64_t guaco__loop_now_ns(const struct guaco__loop *loop);
+
+/* The next wait of the loop will not block: there is work for the host or an
+ * end hook.  Holds for one turn. */
+void guaco__loop_keep_awake(struct guaco__loop *loop);
+
+/* ---- the host ---- */
+
+/* Any of the functions may be NULL.  `ctx` is passed to each. */
+struct guaco__loop_host {
+    void (*before_wait)(void *ctx); /* the thread may block now */
+    void (*after_wait)(void *ctx);  /* awake, before the first callback */
+    void (*work)(void *ctx);        /* once a turn, after the due timers */
+    void *ctx;
+};
+
+/* Install the host, copied; NULL: none.  Not while the loop waits. */
+void guaco__loop_set_host(struct guaco__loop *loop,
+                          const struct guaco__loop_host *host);
+
+/* ---- end of turn ---- */
+
+/* A function for the end of every turn, when pending writes leave; embedded. */
+struct guaco__turn_hook {
+    struct guaco__list link; /* private */
+    void (*fn)(struct guaco__turn_hook *hook);
+};
+
+/* Hooks run in the order in which they were added. */
+void
+guaco__turn_hook_add(struct guaco__loop *loop, struct guaco__turn_hook *hook,
+                     void (*fn)(struct guaco__turn_hook *hook));
+
+/* Harmless when it was not added or is removed already, if zeroed before. */
+void guaco__turn_hook_remove(struct guaco__turn_hook *hook);
+
+/* ---- as a guest of another loop ---- */
+
+/*
+ * The host's loop watches this descriptor for reading, runs the guest with
+ * GUACO__LOOP_NOWAIT when it is readable or when the timeout below is over, and
+ * asks again for the timeout after each run and whenever a timer, a watch or a
+ * stop was set from outside of a run.
+ */
+int guaco__loop_backend_fd(const struct guaco__loop *loop);
+
+/* Milliseconds that the guest may sleep, 0: run it now, -1: without end. */
+int guaco__loop_backend_timeout_ms(struct guaco__loop *loop);
+
+/* ---- fork ---- */
+
+/* In a forked child: let go of the kernel's objects, which the parent shares,
+ * so that freeing here does not disturb the parent.  The loop will not run any
+ * more: GUACO_E_STATE. */
+void guaco__loop_abandon(struct guaco__loop *loop);
+
+#endif

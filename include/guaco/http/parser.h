@@ -117,9 +117,8 @@ enum guaco_http_target_form {
  */
 struct guaco_http_head {
     struct guaco_field *fields; /* the caller's, limits.fields entries */
-    uint8_t *ids;               /* NULL, or the caller's, limits.fields
-                                   entries: of each field its number in
-                                   src/http/fields.h, 0 when it has none */
+    uint8_t *ids;               /* the caller's too: of each field its number in
+                     src/http/fields.h, 0 when it has none */
     size_t field_count;
     size_t bytes; /* of the buffer that the head took */
 
@@ -151,8 +150,8 @@ enum guaco_http_event_type {
 struct guaco_http_event {
     enum guaco_http_event_type type;
     enum guaco_http_fault fault; /* with a failure, else NONE */
-    size_t used;                 /* bytes this event consumed; 0 with
-                                    NEED_MORE, DONE may be 0 */
+    size_t used;                 /* bytes of data to drop, with every event,
+                                    NEED_MORE too */
     struct guaco_slice data;     /* BODY */
     struct guaco_field field;    /* TRAILER */
 };
@@ -172,6 +171,7 @@ struct guaco_http_parser {
     uint8_t state;
     uint8_t fault;
     bool keep_alive;
+    bool closing; /* guaco_http_parser_close() was called */
 };
 
 /* Begin at the first byte of a connection.  Borrows `limits` for the life of
@@ -205,7 +205,7 @@ guaco_http_parser_next(struct guaco_http_parser *parser, char *data, size_t len,
 /* The connection will close after this request: no further head is parsed. */
 GUACO_API void guaco_http_parser_close(struct guaco_http_parser *parser);
 
-/* True between two requests: no byte of a next head was looked at. */
+/* True between two requests and before the first: the next event is a HEAD. */
 GUACO_API bool
 guaco_http_parser_is_idle(const struct guaco_http_parser *parser);
 

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+#include "queue_types.h"
+
 struct guaco_state *
 guaco_state_of(PyObject *module)
 {
@@ -43,6 +45,8 @@ module_exec(PyObject *module)
         return -1;
     if (PyModule_AddObjectRef(module, "Error", st->Error) < 0)
         return -1;
+    if (guaco__codec_type_add(module, st) < 0)
+        return -1;
     return PyModule_AddStringConstant(module, "__version__", GUACO_VERSION);
 }
 
@@ -51,6 +55,13 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     struct guaco_state *st = guaco_state_of(module);
     Py_VISIT(st->Error);
+    Py_VISIT(st->PayloadError);
+    Py_VISIT(st->CodecType);
+    Py_VISIT(st->MailboxType);
+    Py_VISIT(st->WatchType);
+    Py_VISIT(st->BrokerType);
+    Py_VISIT(st->RunType);
+    Py_VISIT(st->WorkerType);
     return 0;
 }
 
@@ -59,6 +70,13 @@ module_clear(PyObject *module)
 {
     struct guaco_state *st = guaco_state_of(module);
     Py_CLEAR(st->Error);
+    Py_CLEAR(st->PayloadError);
+    Py_CLEAR(st->CodecType);
+    Py_CLEAR(st->MailboxType);
+    Py_CLEAR(st->WatchType);
+    Py_CLEAR(st->BrokerType);
+    Py_CLEAR(st->RunType);
+    Py_CLEAR(st->WorkerType);
 #define X(name) Py_CLEAR(st->str_##name);
     GUACO_PY_STRINGS(X)
 #undef X

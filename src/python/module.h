@@ -13,6 +13,13 @@
 
 struct guaco_state {
     PyObject *Error; /* base of all exceptions raised here */
+    PyObject *PayloadError;
+    PyTypeObject *CodecType;
+    PyTypeObject *MailboxType;
+    PyTypeObject *WatchType;
+    PyTypeObject *BrokerType;
+    PyTypeObject *RunType;
+    PyTypeObject *WorkerType;
 #define X(name) PyObject *str_##name;
     GUACO_PY_STRINGS(X)
 #undef X

@@ -1,0 +1,123 @@
+#ifndef GUACO_PY_QUEUE_TYPES_H
+#define GUACO_PY_QUEUE_TYPES_H
+
+/* What the types of the queue's Python face (codec, mailbox, watch, broker,
+ * worker, run) share. */
+
+#include "module.h"
+
+#include <stdbool.h>
+
+#include "guaco/broker.h"
+
+struct guaco__news_copy;
+
+/* For a constructor with positional parameters alone: whether there are no
+ * keywords; if there are, TypeError is set. */
+static inline bool
+guaco__no_keywords(const char *name, PyObject *kwargs)
+{
+    if (kwargs == NULL || PyDict_GET_SIZE(kwargs) == 0)
+        return true;
+    PyErr_Format(PyExc_TypeError, "%s() takes no keyword arguments", name);
+    return false;
+}
+
+/* ---- mailbox_type.c ---- */
+
+/*
+ * Where native threads leave messages for Python.
+ *
+ * The store's thread and a worker's own thread must not wait for the
+ * interpreter lock.  So they write a letter (plain C memory) and ring an
+ * eventfd; Python takes the letters when it gets round to it: an event loop
+ * watches the eventfd, a thread sleeps in poll(2), which a signal ends.
+ *
+ *     store's thread: post(letter) --> [list] --> eventfd --> take() in Python
+ */
+enum guaco__letter_kind {
+    GUACO__LETTER_PUT = 1,   /* number[0]: the id of the task that was put */
+    GUACO__LETTER_NEWS,      /* events and perhaps the result of a task */
+    GUACO__LETTER_READY,     /* the worker has something to run */
+    GUACO__LETTER_INTERRUPT, /* number: id, attempt, why (a GUACO_E_*) */
+    GUACO__LETTER_STUCK,     /* number: id, attempt */
+};
+
+typedef struct guaco__mailbox MailboxObject;
+
+struct guaco__letter {
+    struct guaco__letter *next;
+    enum guaco__letter_kind kind;
+    int rc;             /* what failed, told by `err`; or 0 */
+    uint64_t tag;       /* of the request, as Python chose it */
+    MailboxObject *box; /* strong, or NULL; dropped with the letter */
+    int64_t number[3];
+    struct guaco__news_copy *news; /* owned, or NULL */
+    struct guaco_error err;
+};
+
+/* Take *letter (malloc'ed) into the box and ring.  From every thread; never
+ * fails, touches no Python object. */
+void guaco__mailbox_post(MailboxObject *box, struct guaco__letter *letter);
+
+/* `value` as a mailbox, borrowed; NULL with TypeError if it is none. */
+MailboxObject *guaco__mailbox_of(const struct guaco_state *st, PyObject *value);
+
+/* ---- news.c ---- */
+
+/* A copy of *news in one malloc'ed block, to be freed with free(); NULL when
+ * memory is short.  Touches no Python object. */
+struct guaco__news_copy *guaco__news_copy_of(const struct guaco_news *news);
+
+/* The same news, pointing into the copy. */
+const struct guaco_news *guaco__news_of(const struct guaco__news_copy *copy);
+
+/* (events, result) of *news: events a list of (number, bytes); result None or
+ * (state, attempt, finished_ms, bytes, reason).  A new reference. */
+PyObject *guaco__news_to_python(const struct guaco_news *news);
+
+/* ---- task_args.c ---- */
+
+/* Fill *task from the 12 values that Broker.put documents; the slices borrow
+ * from them.  0, or -1 with an exception. */
+#define GUACO__TASK_ARGS 12
+int guaco__task_from_args(PyObject *const *args, struct guaco_task *task);
+
+/* ---- broker_type.c ---- */
+
+/* The open broker of `value`; NULL with an exception if it is no Broker or
+ * closed.  It stays open until guaco__broker_leave(value). */
+struct guaco_broker *
+guaco__broker_enter(const struct guaco_state *st, PyObject *value);
+void guaco__broker_leave(PyObject *value);
+
+/* ---- watch_type.c ---- */
+
+/* Begin a watch of task `id` whose letters go to `box` with `tag`. */
+PyObject *
+guaco__watch_new(const struct guaco_state *st, PyObject *broker,
+                 MailboxObject *box, uint64_t id, uint32_t after, uint64_t tag);
+
+/* ---- worker_type.c ---- */
+
+/* Whether the worker of a run was not closed yet. */
+bool guaco__worker_is_open(PyObject *worker);
+
+/* ---- run_type.c ---- */
+
+struct guaco_run;
+
+/* A Run for `run`, which it takes; NULL with an exception, then it did not. */
+PyObject *
+guaco__run_new(struct guaco_state *st, PyObject *worker, struct guaco_run *run);
+
+/* ---- one for each type: create it, keep it in the state, 0 or -1 ---- */
+
+int guaco__codec_type_add(PyObject *module, struct guaco_state *st);
+int guaco__mailbox_type_add(PyObject *module, struct guaco_state *st);
+int guaco__watch_type_add(PyObject *module, struct guaco_state *st);
+int guaco__broker_type_add(PyObject *module, struct guaco_state *st);
+int guaco__run_type_add(PyObject *module, struct guaco_state *st);
+int guaco__worker_type_add(PyObject *module, struct guaco_state *st);
+
+#endif

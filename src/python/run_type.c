@@ -1,0 +1,314 @@
+/*
+ * guaco._core.Run: one run of a task, made by Worker.next().  In Python it
+ * would read
+ *
+ *     class Run:
+ *         id: int; attempt: int; failures: int; retries_left: int
+ *         queue: str; name: str; headers: bytes; body: bytes
+ *         due_ms: int; expires_ms: int; priority: int; timeout_ms: int
+ *         def remaining_ms(self) -> int | None: ...
+ *         def event(self, body: bytes, /) -> None: ...
+ *         def finish(self, kind: int, body: bytes | None,
+ *                    retry_delay_ms: int = -1, /) -> bool: ...
+ *
+ * Threads: one thread at a time runs it; the GIL guards `run`, which is NULL
+ * once finish() was called and means nothing once the worker is closed.
+ */
+
+#include "queue_types.h"
+
+#include "guaco/worker.h"
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *worker; /* keeps what `run` belongs to */
+    struct guaco_run *run;
+    struct guaco_state *st;
+} RunObject;
+
+PyObject *
+guaco__run_new(struct guaco_state *st, PyObject *worker, struct guaco_run *run)
+{
+    RunObject *self = (RunObject *)st->RunType->tp_alloc(st->RunType, 0);
+
+    if (self == NULL)
+        return NULL;
+    self->st = st;
+    self->worker = Py_NewRef(worker);
+    self->run = run;
+    return (PyObject *)self;
+}
+
+static const struct guaco_run *
+run_get(const RunObject *self)
+{
+    if (self->run != NULL && guaco__worker_is_open(self->worker))
+        return self->run;
+    PyErr_SetString(self->st->Error, "this run is over");
+    return NULL;
+}
+
+/* ---- attributes -------------------------------------------------------- */
+
+enum number {
+    RUN_ID,
+    RUN_ATTEMPT,
+    RUN_FAILURES,
+    RUN_RETRIES_LEFT,
+    RUN_DUE_MS,
+    RUN_EXPIRES_MS,
+    RUN_PRIORITY,
+    RUN_TIMEOUT_MS,
+};
+
+static long long
+number_of(const struct guaco_run *run, enum number which)
+{
+    const struct guaco_task *task = guaco_run_task(run);
+
+    switch (which) {
+    case RUN_ID: return (long long)guaco_run_id(run);
+    case RUN_ATTEMPT: return guaco_run_attempt(run);
+    case RUN_FAILURES: return guaco_run_failures(run);
+    case RUN_RETRIES_LEFT: return guaco_run_retries_left(run);
+    case RUN_DUE_MS: return task->due_ms;
+    case RUN_EXPIRES_MS: return task->expires_ms;
+    case RUN_PRIORITY: return task->priority;
+    case RUN_TIMEOUT_MS: return task->timeout_ms;
+    }
+    return 0;
+}
+
+static PyObject *
+run_get_number(RunObject *self, void *which)
+{
+    const struct guaco_run *run = run_get(self);
+
+    if (run == NULL)
+        return NULL;
+    return PyLong_FromLongLong(number_of(run, (enum number)(intptr_t)which));
+}
+
+static PyObject *
+text_of(struct guaco_slice slice)
+{
+    return PyUnicode_DecodeUTF8(slice.at, (Py_ssize_t)slice.len, "replace");
+}
+
+static PyObject *
+run_get_queue(RunObject *self, void *Py_UNUSED(closure))
+{
+    const struct guaco_run *run = run_get(self);
+    return run == NULL ? NULL : text_of(guaco_run_task(run)->queue);
+}
+
+static PyObject *
+run_get_name(RunObject *self, void *Py_UNUSED(closure))
+{
+    const struct guaco_run *run = run_get(self);
+    return run == NULL ? NULL : text_of(guaco_run_task(run)->name);
+}
+
+static PyObject *
+bytes_of(struct guaco_slice slice)
+{
+    return PyBytes_FromStringAndSize(slice.at, (Py_ssize_t)slice.len);
+}
+
+static PyObject *
+run_get_headers(RunObject *self, void *Py_UNUSED(closure))
+{
+    const struct guaco_run *run = run_get(self);
+    return run == NULL ? NULL : bytes_of(guaco_run_task(run)->headers);
+}
+
+static PyObject *
+run_get_body(RunObject *self, void *Py_UNUSED(closure))
+{
+    const struct guaco_run *run = run_get(self);
+    return run == NULL ? NULL : bytes_of(guaco_run_task(run)->body);
+}
+
+static PyObject *
+run_get_interrupted(RunObject *self, void *Py_UNUSED(closure))
+{
+    const struct guaco_run *run = run_get(self);
+    return run == NULL ? NULL : PyBool_FromLong(guaco_run_interrupted(run));
+}
+
+/* ---- methods ----------------------------------------------------------- */
+
+static PyObject *
+run_remaining_ms(RunObject *self, PyObject *Py_UNUSED(ignored))
+{
+    const struct guaco_run *run = run_get(self);
+
+    if (run == NULL)
+        return NULL;
+    int64_t left = guaco_run_remaining_ms(run);
+    if (left == INT64_MAX)
+        Py_RETURN_NONE;
+    return PyLong_FromLongLong(left);
+}
+
+PyDoc_STRVAR(run_event_doc,
+             "event($self, body, /)\n--\n\n"
+             "Tell those who watch the task; stored within a few\n"
+             "milliseconds.");
+
+static PyObject *
+run_event(RunObject *self, PyObject *body)
+{
+    struct guaco_run *run = self->run;
+    struct guaco_error err = {0};
+
+    if (run_get(self) == NULL)
+        return NULL;
+    if (!PyBytes_Check(body)) {
+        PyErr_SetString(PyExc_TypeError, "an event's body is bytes");
+        return NULL;
+    }
+    struct guaco_slice slice = {PyBytes_AS_STRING(body),
+                                (size_t)PyBytes_GET_SIZE(body)};
+    int rc;
+    Py_BEGIN_ALLOW_THREADS rc = guaco_run_event(run, slice, &err);
+    Py_END_ALLOW_THREADS if (rc < 0) return guaco_raise(self->st, rc, &err);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(run_finish_doc,
+             "finish($self, kind, body=None, retry_delay_ms=-1, /)\n--\n\n"
+             "End the run: kind is a guaco_outcome_kind, body the result's\n"
+             "bytes or None to keep none.  True when the task will run again.");
+
+static PyObject *
+run_finish(RunObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct guaco_outcome outcome = {.retry_delay_ms = -1};
+    struct guaco_run *run = self->run;
+
+    if (run_get(self) == NULL)
+        return NULL;
+    if (nargs < 1 || nargs > 3) {
+        PyErr_SetString(PyExc_TypeError, "finish() takes 1 to 3 arguments");
+        return NULL;
+    }
+    long kind = PyLong_AsLong(args[0]);
+    if (kind == -1 && PyErr_Occurred())
+        return NULL;
+    if (kind < GUACO_OUTCOME_DONE || kind > GUACO_OUTCOME_RELEASED) {
+        PyErr_SetString(PyExc_ValueError, "no such outcome");
+        return NULL;
+    }
+    outcome.kind = (enum guaco_outcome_kind)kind;
+    if (nargs >= 2 && args[1] != Py_None) {
+        if (!PyBytes_Check(args[1])) {
+            PyErr_SetString(PyExc_TypeError, "a result's body is bytes");
+            return NULL;
+        }
+        outcome.keep = true;
+        outcome.body.at = PyBytes_AS_STRING(args[1]);
+        outcome.body.len = (size_t)PyBytes_GET_SIZE(args[1]);
+    }
+    if (nargs == 3) {
+        outcome.retry_delay_ms = PyLong_AsLongLong(args[2]);
+        if (outcome.retry_delay_ms == -1 && PyErr_Occurred())
+            return NULL;
+    }
+
+    struct guaco_error err = {0};
+    enum guaco_run_end end = GUACO_RUN_ENDED;
+    int rc;
+    self->run = NULL; /* another thread must not finish it too */
+    Py_BEGIN_ALLOW_THREADS rc = guaco_run_finish(run, &outcome, &end, &err);
+    Py_END_ALLOW_THREADS if (rc < 0)
+    {
+        self->run = run;
+        return guaco_raise(self->st, rc, &err);
+    }
+    return PyBool_FromLong(end == GUACO_RUN_RETRIED);
+}
+
+/* ---- life, and the type ------------------------------------------------ */
+
+static int
+run_traverse(RunObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->worker);
+    return 0;
+}
+
+/* A run that is dropped unfinished goes back to the store uncounted. */
+static void
+run_dealloc(RunObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    struct guaco_outcome outcome = {.kind = GUACO_OUTCOME_RELEASED};
+
+    PyObject_GC_UnTrack(self);
+    if (self->run != NULL && guaco__worker_is_open(self->worker))
+        guaco_run_finish(self->run, &outcome, NULL, NULL);
+    Py_CLEAR(self->worker);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+#define NUMBER(name, which, doc)                                           \
+    {                                                                      \
+        name, (getter)run_get_number, NULL, doc, (void *)(intptr_t)(which) \
+    }
+
+static PyGetSetDef run_attributes[] = {
+    NUMBER("id", RUN_ID, "The task's id."),
+    NUMBER("attempt", RUN_ATTEMPT, "The number of this run, from 1."),
+    NUMBER("failures", RUN_FAILURES, "Runs that failed before this one."),
+    NUMBER("retries_left", RUN_RETRIES_LEFT, "Runs that may still follow."),
+    NUMBER("due_ms", RUN_DUE_MS, "When it was due, Unix time; 0: at once."),
+    NUMBER("expires_ms", RUN_EXPIRES_MS, "Its last start; 0: none."),
+    NUMBER("priority", RUN_PRIORITY, "Higher first."),
+    NUMBER("timeout_ms", RUN_TIMEOUT_MS, "The limit of a run; 0: none."),
+    {"queue", (getter)run_get_queue, NULL, "The queue's name.", NULL},
+    {"name", (getter)run_get_name, NULL, "The task's name.", NULL},
+    {"headers", (getter)run_get_headers, NULL, "The headers' bytes.", NULL},
+    {"body", (getter)run_get_body, NULL, "The arguments' bytes.", NULL},
+    {"interrupted", (getter)run_get_interrupted, NULL,
+     "Whether it was told to end.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMethodDef run_methods[] = {
+    {"remaining_ms", (PyCFunction)run_remaining_ms, METH_NOARGS,
+     "remaining_ms($self, /)\n--\n\nTo its timeout; None without one."},
+    {"event", (PyCFunction)run_event, METH_O, run_event_doc},
+    {"finish", (PyCFunction)(void (*)(void))run_finish, METH_FASTCALL,
+     run_finish_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot run_slots[] = {
+    {Py_tp_doc, (void *)"One run of a task; made by Worker.next()."},
+    {Py_tp_dealloc, run_dealloc},
+    {Py_tp_traverse, run_traverse},
+    {Py_tp_getset, run_attributes},
+    {Py_tp_methods, run_methods},
+    {0, NULL},
+};
+
+static PyType_Spec run_spec = {
+    .name = "guaco._core.Run",
+    .basicsize = sizeof(RunObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
+             Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = run_slots,
+};
+
+int
+guaco__run_type_add(PyObject *module, struct guaco_state *st)
+{
+    st->RunType =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &run_spec, NULL);
+    if (st->RunType == NULL)
+        return -1;
+    return PyModule_AddType(module, st->RunType);
+}

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -71,8 +72,10 @@ spawn(const struct guaco__process_spec *spec, pid_t *pid)
         if (sys == 0)
             sys = add_fds(&actions, spec, aside);
         if (sys == 0)
-            sys = posix_spawn(pid, spec->path, &actions, &attr, spec->argv,
-                              spec->envp);
+            /* Its prototype lacks a const; the strings are not changed. */
+            sys = posix_spawn(pid, spec->path, &actions, &attr,
+                              (char *const *)(uintptr_t)spec->argv,
+                              (char *const *)(uintptr_t)spec->envp);
         posix_spawnattr_destroy(&attr);
     }
     posix_spawn_file_actions_destroy(&actions);

@@ -26,8 +26,8 @@ struct guaco__process_fd {
 
 struct guaco__process_spec {
     const char *path;                    /* of the executable; not searched */
-    char *const *argv;                   /* ends with NULL */
-    char *const *envp;                   /* ends with NULL */
+    const char *const *argv;             /* ends with NULL */
+    const char *const *envp;             /* ends with NULL */
     const struct guaco__process_fd *fds; /* besides 0, 1 and 2, which are
                                             shared unless listed */
     size_t fd_count;                     /* at most GUACO__PROCESS_FDS_MAX */

@@ -1,0 +1,60 @@
+#ifndef GUACO__SERVER_ACCESS_H
+#define GUACO__SERVER_ACCESS_H
+
+/*
+ * The access log.  Lines are formatted into a buffer and leave together: when
+ * much has gathered, and FLUSH_MS after the first of them; an idle server
+ * writes nothing and sets no timer.  A reader that does not read (a full pipe)
+ * is waited for by the timer and never by the loop; while the buffer is full
+ * lines are dropped and counted, and the count is logged once there is room.
+ *
+ * Threads: the loop's only.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "guaco/http/parser.h"
+#include "io/timer.h"
+#include "os/clock.h"
+#include "server/server.h"
+
+struct guaco__exchange;
+
+struct guaco__access {
+    struct guaco__buf lines;
+    struct guaco__timer timer;
+    const struct guaco_log *log;
+    enum guaco__access_format format;
+    int fd;
+    bool is_pipe; /* or a socket or terminal: what may not take a byte */
+    uint64_t dropped;
+    int64_t stamp_second; /* of the text below */
+    char stamp[32];       /* "[23/Nov/2026:12:00:00 +0000]" */
+    struct guaco_clock clock;
+};
+
+/* Borrows options->access_fd and ->log until release; allocates nothing. */
+int guaco__access_init(struct guaco__access *access, struct guaco__loop *loop,
+                       const struct guaco__server_options *options,
+                       struct guaco_error *err);
+
+/* Write what can be written without waiting, and free. */
+void guaco__access_release(struct guaco__access *access);
+
+/* A line for an exchange that is over. */
+void guaco__access_exchange(struct guaco__access *access,
+                            const struct guaco__exchange *x);
+
+/* A line for a request that the server refused itself with `status` and
+ * `bytes` of body; *head holds as much as was understood. */
+void guaco__access_refused(struct guaco__access *access,
+                           const struct guaco_peer *peer,
+                           const struct guaco_http_head *head, int status,
+                           uint64_t bytes);
+
+/* Write what has gathered, as far as that does not block. */
+void guaco__access_flush(struct guaco__access *access);
+
+#endif

@@ -1,0 +1,684 @@
+/*
+ * The life of a connection: see the drawing in conn.h.
+ *
+ * A step never calls itself through the application: while a connection runs,
+ * the answer calls of its exchange only change that exchange's state, and the
+ * loop in guaco__conn_run() sees it.  Answers given at other times touch the
+ * connection, which is then run at the end of the loop's turn.  So `gone` is
+ * told from here alone, nothing is freed under an application's feet, and all
+ * that one read or one turn has produced leaves in one system call.
+ */
+
+#include "server/conn.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "server/request.h"
+
+enum {
+    STEPS_MAX = 256, /* of one run: other connections wait too */
+    ROUNDS_MAX = 16, /* of writing and asking for more in one run */
+};
+
+enum next {
+    NEXT_STEP, /* the state may go on at once */
+    NEXT_WAIT, /* for the client, the application or the loop */
+};
+
+/* ---- input ---- */
+
+/* Where recv may put bytes: behind what waits in `in`, else in the server's
+ * buffer. */
+static enum next
+read_some(struct guaco__conn *c, struct guaco__input *in)
+{
+    struct guaco__server *server = c->server;
+    char *at = server->read_buf;
+    size_t room = GUACO__READ_BYTES;
+    ssize_t n;
+
+    if (c->in.len > 0) {
+        size_t left = c->in.cap - c->in.len;
+
+        room = left < 16384 ? left : 16384;
+        if (room == 0 || guaco__buf_reserve(&c->in, room) < 0)
+            return NEXT_WAIT;
+        at = guaco__buf_end(&c->in);
+    }
+    n = guaco__stream_recv(&c->stream, at, room);
+    if (n == GUACO_E_AGAIN)
+        return NEXT_WAIT;
+    c->is_eof = n == 0;
+    c->has_failed = n < 0;
+    if (n <= 0)
+        return NEXT_STEP;
+    server->stats.bytes_in += (uint64_t)n;
+    if (c->in.len > 0) {
+        guaco__buf_commit(&c->in, (size_t)n);
+        in->at = guaco__buf_data(&c->in);
+        in->len = c->in.len;
+    } else {
+        in->at = at;
+        in->len = (size_t)n;
+    }
+    return NEXT_STEP;
+}
+
+/* Keep what was not consumed. */
+static void
+keep_input(struct guaco__conn *c, const struct guaco__input *in)
+{
+    if (c->in.len == 0) {
+        if (in->len > 0 && guaco__buf_append(&c->in, in->at, in->len) < 0)
+            c->has_failed = true;
+        return;
+    }
+    assert(in->len <= c->in.len);
+    guaco__buf_drop(&c->in, c->in.len - in->len);
+    if (c->in.len == 0)
+        guaco__buf_release(&c->in);
+}
+
+static void
+take(struct guaco__input *in, size_t used)
+{
+    assert(used <= in->len);
+    in->at += used;
+    in->len -= used;
+}
+
+/* ---- the end ---- */
+
+static void
+start_closing(struct guaco__conn *c)
+{
+    c->state = GUACO__CONN_CLOSING;
+    guaco_http_parser_close(&c->parser);
+}
+
+/* Tell the application that its exchange is over, and let go of it. */
+static void
+end_exchange(struct guaco__conn *c, enum guaco_gone_reason reason)
+{
+    struct guaco__exchange *x = c->x;
+    struct guaco_app *app = c->server->app;
+
+    guaco__access_exchange(&c->server->access, x);
+    if (x->is_begun)
+        app->ops->gone(app, &x->face, reason);
+    c->x = NULL;
+    c->has_unread = false;
+    guaco__exchange_end(x);
+}
+
+/* Nothing can be sent any more, or nothing should. */
+static enum next
+break_off(struct guaco__conn *c, enum guaco_gone_reason reason)
+{
+    if (c->x != NULL)
+        end_exchange(c, reason);
+    c->state = GUACO__CONN_CLOSED;
+    return NEXT_WAIT;
+}
+
+static void
+conn_free(struct guaco__conn *c)
+{
+    struct guaco__server *server = c->server;
+    const struct guaco_app_ops *ops = server->app->ops;
+
+    assert(c->x == NULL);
+    if (ops->peer_gone != NULL && c->peer.face.app_cache != NULL)
+        ops->peer_gone(server->app, &c->peer.face);
+    server->stats.bytes_out += c->stream.sent_bytes;
+    guaco__stream_close(&c->stream);
+    guaco__buf_release(&c->in);
+    guaco__deadline_clear(&c->deadline);
+    guaco__deadline_clear(&c->send_deadline);
+    guaco__list_remove(&c->link);
+    guaco__list_remove(&c->touched_link);
+    free(c);
+    guaco__server_conn_ended(server);
+}
+
+/* ---- HEAD ---- */
+
+/* Answer without the application and close. */
+static enum next
+refuse(struct guaco__conn *c, const struct guaco_http_head *head, int status)
+{
+    int bytes = guaco__answer_refuse(c, status);
+
+    c->server->stats.errors++;
+    guaco__access_refused(&c->server->access, &c->peer.face, head, status,
+                          bytes < 0 ? 0 : (uint64_t)bytes);
+    c->must_linger = true;
+    start_closing(c);
+    return NEXT_STEP;
+}
+
+/* Break the exchange off: by an answer with this status if none has begun,
+ * else by ending the connection in its midst. */
+static enum next
+fail_exchange(struct guaco__conn *c, enum guaco_gone_reason reason, int status)
+{
+    struct guaco__exchange *x = c->x;
+
+    if (x->answer <= GUACO__ANSWER_HEAD) {
+        x->status = status;
+        if (guaco__answer_refuse(c, status) < 0)
+            c->has_failed = true;
+    }
+    c->server->stats.errors++;
+    end_exchange(c, reason);
+    c->must_linger = true;
+    start_closing(c);
+    return NEXT_STEP;
+}
+
+/* A status to refuse it with, or 0. */
+static int
+judge(struct guaco__conn *c, const struct guaco_http_head *head)
+{
+    const struct guaco__server *server = c->server;
+    const struct guaco__server_limits *limits = &server->options.limits;
+
+    if (limits->concurrency_max != 0 &&
+        server->stats.exchanges_open >= limits->concurrency_max)
+        return 503;
+    (void)head;
+    return 0;
+}
+
+static enum next
+begin(struct guaco__conn *c, struct guaco__input *in,
+      const struct guaco_http_head *head)
+{
+    struct guaco__server *server = c->server;
+    int status = judge(c, head);
+
+    if (status != 0)
+        return refuse(c, head, status);
+    c->x = guaco__exchange_new(server, c, head, in->at);
+    if (c->x == NULL)
+        return refuse(c, head, 503);
+    take(in, head->bytes);
+    c->request_count++;
+    server->stats.requests++;
+    c->state = GUACO__CONN_EXCHANGE;
+    if (guaco__request_begin(c->x, in->len) < 0)
+        return fail_exchange(c, GUACO_GONE_ABORTED, 503);
+    return NEXT_STEP;
+}
+
+static enum next
+step_head(struct guaco__conn *c, struct guaco__input *in)
+{
+    struct guaco__server *server = c->server;
+    struct guaco_http_head head = {.fields = server->fields,
+                                   .ids = server->field_ids};
+    struct guaco_http_event event;
+    int rc;
+
+    /* the answers before it leave first: they are this client's to read */
+    if (c->stream.queued_bytes > server->options.limits.out_low_bytes)
+        return NEXT_WAIT;
+    if (in->len == 0 && c->closes_when_idle) {
+        c->must_linger = true;
+        start_closing(c);
+        return NEXT_STEP;
+    }
+    if (in->len == 0 && !c->is_eof)
+        return NEXT_WAIT;
+    rc = guaco_http_parser_next(&c->parser, in->at, in->len, &head, &event);
+    if (rc == GUACO_E_CLOSED) {
+        start_closing(c);
+        return NEXT_STEP;
+    }
+    if (rc < 0)
+        return refuse(c, &head, guaco_http_fault_status(event.fault));
+    if (event.type == GUACO_HTTP_HEAD)
+        return begin(c, in, &head);
+    if (c->is_eof) {
+        start_closing(c); /* idle, or a head that will never be whole */
+        return NEXT_STEP;
+    }
+    return NEXT_WAIT;
+}
+
+/* ---- EXCHANGE ---- */
+
+/* The answer is queued in full, or was broken off. */
+static enum next
+finish(struct guaco__conn *c)
+{
+    struct guaco__exchange *x = c->x;
+    bool body_is_done = x->body_is_done;
+    bool wants_close = x->wants_close;
+    /* a client that still waits for 100 may or may not send its body now */
+    bool is_unsure = !body_is_done && x->expects_continue;
+    bool is_cut = x->is_aborted && x->framing == GUACO__FRAMING_CLOSE;
+
+    end_exchange(c, x->is_aborted ? GUACO_GONE_ABORTED : GUACO_GONE_DONE);
+    if (is_cut) {
+        guaco__stream_reset(&c->stream);
+        c->state = GUACO__CONN_CLOSED;
+    } else if (wants_close || is_unsure) {
+        c->must_linger = !body_is_done || is_unsure || !wants_close;
+        start_closing(c);
+    } else if (body_is_done) {
+        c->state = GUACO__CONN_HEAD;
+    } else {
+        c->skipped_bytes = 0;
+        c->state = GUACO__CONN_SKIP;
+    }
+    return NEXT_STEP;
+}
+
+static enum next
+read_body(struct guaco__conn *c, struct guaco__input *in)
+{
+    struct guaco_http_head unused = {0};
+    struct guaco_http_event event;
+    int rc;
+
+    c->has_unread = guaco__request_is_full(c->x);
+    if (c->has_unread)
+        return NEXT_WAIT;
+    rc = guaco_http_parser_next(&c->parser, in->at, in->len, &unused, &event);
+    if (rc < 0)
+        return fail_exchange(
+            c, rc == GUACO_E_LIMIT ? GUACO_GONE_LIMIT : GUACO_GONE_PROTO,
+            guaco_http_fault_status(event.fault));
+    take(in, event.used);
+    if (event.type == GUACO_HTTP_NEED_MORE)
+        return NEXT_WAIT;
+    rc = guaco__request_event(c->x, &event);
+    return rc < 0 ? fail_exchange(c, GUACO_GONE_ABORTED, 503) : NEXT_STEP;
+}
+
+static enum next
+step_exchange(struct guaco__conn *c, struct guaco__input *in)
+{
+    struct guaco__exchange *x = c->x;
+    struct guaco_app *app = c->server->app;
+
+    /* also of an answered one: most often its end is here already */
+    if (!x->body_is_done && read_body(c, in) == NEXT_STEP)
+        return NEXT_STEP;
+    if (x->answer == GUACO__ANSWER_OVER)
+        return finish(c);
+    if (c->is_eof && !x->body_is_done)
+        return break_off(c, GUACO_GONE_CLIENT);
+    if (c->is_eof && !x->half_closed_is_told) {
+        x->half_closed_is_told = true;
+        if (app->ops->half_closed != NULL)
+            app->ops->half_closed(app, &x->face);
+        return NEXT_STEP;
+    }
+    return NEXT_WAIT;
+}
+
+/* ---- SKIP ---- */
+
+/* Read the rest of a body that nobody wants, so that the next request can be
+ * found, or give up beyond a cap. */
+static enum next
+step_skip(struct guaco__conn *c, struct guaco__input *in)
+{
+    struct guaco_http_head unused = {0};
+    struct guaco_http_event event;
+
+    int rc =
+        guaco_http_parser_next(&c->parser, in->at, in->len, &unused, &event);
+
+    if (rc < 0 ||
+        c->skipped_bytes > c->server->options.limits.drain_bytes_max) {
+        c->must_linger = true;
+        start_closing(c);
+        return NEXT_STEP;
+    }
+    take(in, event.used);
+    c->skipped_bytes += event.used;
+    if (event.type == GUACO_HTTP_NEED_MORE)
+        return c->is_eof ? break_off(c, GUACO_GONE_CLIENT) : NEXT_WAIT;
+    if (event.type == GUACO_HTTP_DONE)
+        c->state = GUACO__CONN_HEAD;
+    return NEXT_STEP;
+}
+
+/* ---- CLOSING and LINGER ---- */
+
+static enum next
+step_closing(struct guaco__conn *c, struct guaco__input *in)
+{
+    bool may_be_unread = in->len > 0 || c->must_linger;
+
+    take(in, in->len);
+    if (c->stream.queued_bytes > 0)
+        return NEXT_WAIT; /* the flush after this run comes back here */
+    if (!may_be_unread || c->is_eof) {
+        c->state = GUACO__CONN_CLOSED;
+        return NEXT_WAIT;
+    }
+    /* Closing with bytes unread would reset the connection, and the client
+     * could lose our answer (RFC 9112 9.6). */
+    guaco__stream_shutdown(&c->stream);
+    c->state = GUACO__CONN_LINGER;
+    return NEXT_WAIT;
+}
+
+static enum next
+step_linger(struct guaco__conn *c, struct guaco__input *in)
+{
+    take(in, in->len);
+    if (c->is_eof)
+        c->state = GUACO__CONN_CLOSED;
+    return NEXT_WAIT;
+}
+
+/* ---- the switch ---- */
+
+static enum next
+step(struct guaco__conn *c, struct guaco__input *in)
+{
+    if (c->has_failed && c->state != GUACO__CONN_CLOSED)
+        return break_off(c, GUACO_GONE_CLIENT);
+    switch ((enum guaco__conn_state)c->state) {
+    case GUACO__CONN_HEAD: return step_head(c, in);
+    case GUACO__CONN_EXCHANGE: return step_exchange(c, in);
+    case GUACO__CONN_SKIP: return step_skip(c, in);
+    case GUACO__CONN_CLOSING: return step_closing(c, in);
+    case GUACO__CONN_LINGER: return step_linger(c, in);
+    case GUACO__CONN_CLOSED: return NEXT_WAIT;
+    }
+    return NEXT_WAIT;
+}
+
+/* Send what is queued; true when that lets the next step be made. */
+static bool
+flush(struct guaco__conn *c, const struct guaco__input *in)
+{
+    size_t low_bytes = c->server->options.limits.out_low_bytes;
+    bool was_low = c->stream.queued_bytes <= low_bytes;
+    struct guaco_app *app = c->server->app;
+    int rc = GUACO_OK;
+
+    if (c->stream.queued_bytes == 0)
+        return false;
+    rc = guaco__stream_flush(&c->stream);
+    if (rc == GUACO_E_CLOSED) {
+        c->has_failed = true;
+        return true;
+    }
+    if (c->stream.queued_bytes > low_bytes)
+        return false;
+    if (c->x != NULL && c->x->wants_writable) {
+        c->x->wants_writable = false;
+        app->ops->writable(app, &c->x->face);
+        return true;
+    }
+    return (c->state == GUACO__CONN_CLOSING && rc == GUACO_OK) ||
+           (c->state == GUACO__CONN_HEAD && !was_low && in->len > 0);
+}
+
+/* Steps, then writing, until neither has anything to do. */
+static void
+run(struct guaco__conn *c, struct guaco__input *in)
+{
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        int steps = 0;
+
+        while (steps < STEPS_MAX && step(c, in) == NEXT_STEP)
+            steps++;
+        if (c->state == GUACO__CONN_CLOSED)
+            return;
+        if (!flush(c, in) && steps < STEPS_MAX)
+            return;
+        if (steps == STEPS_MAX)
+            break;
+    }
+    guaco__conn_touch(c);
+    guaco__loop_keep_awake(c->server->loop);
+}
+
+/* ---- between runs ---- */
+
+static void
+set_deadline(struct guaco__conn *c, enum guaco__deadline_kind kind,
+             bool is_progress)
+{
+    if (!is_progress && guaco__deadline_is(&c->deadline, kind))
+        return;
+    guaco__deadline_set(&c->server->deadlines, &c->deadline, kind,
+                        guaco__server_now_ms(c->server));
+}
+
+/* What the client owes us in this state, and until when. */
+static void
+settle_deadline(struct guaco__conn *c, bool has_read)
+{
+    switch ((enum guaco__conn_state)c->state) {
+    case GUACO__CONN_HEAD:
+        if (c->in.len == 0)
+            set_deadline(c, GUACO__DEADLINE_IDLE, has_read);
+        else
+            set_deadline(c, GUACO__DEADLINE_HEAD, false);
+        break;
+    case GUACO__CONN_EXCHANGE:
+        if (c->x->body_is_done || c->x->expects_continue || c->has_unread)
+            guaco__deadline_clear(&c->deadline);
+        else
+            set_deadline(c, GUACO__DEADLINE_BODY, has_read);
+        break;
+    case GUACO__CONN_SKIP: set_deadline(c, GUACO__DEADLINE_BODY, false); break;
+    case GUACO__CONN_CLOSING: guaco__deadline_clear(&c->deadline); break;
+    case GUACO__CONN_LINGER:
+        set_deadline(c, GUACO__DEADLINE_LINGER, false);
+        break;
+    case GUACO__CONN_CLOSED: break;
+    }
+}
+
+static void
+settle_sending(struct guaco__conn *c)
+{
+    if (c->stream.queued_bytes == 0) {
+        if (!guaco__deadline_is(&c->send_deadline, GUACO__DEADLINE_COUNT))
+            guaco__deadline_clear(&c->send_deadline);
+    } else if (c->stream.sent_bytes != c->sent_mark ||
+               guaco__deadline_is(&c->send_deadline, GUACO__DEADLINE_COUNT)) {
+        guaco__deadline_set(&c->server->deadlines, &c->send_deadline,
+                            GUACO__DEADLINE_SEND,
+                            guaco__server_now_ms(c->server));
+    }
+    c->sent_mark = c->stream.sent_bytes;
+}
+
+/* Reading stops when nothing more could be kept or used. */
+static void
+settle_reading(struct guaco__conn *c)
+{
+    bool is_full = c->in.len >= c->server->options.limits.head_bytes_max;
+    bool wants_read = !c->is_eof && !is_full && !c->has_unread &&
+                      c->state != GUACO__CONN_CLOSING;
+
+    if (guaco__stream_want_read(&c->stream, wants_read) < 0) {
+        c->has_failed = true;
+        guaco__conn_touch(c);
+    }
+}
+
+static void
+run_with(struct guaco__conn *c, struct guaco__input *in, bool has_read)
+{
+    c->is_running = true;
+    run(c, in);
+    c->is_running = false;
+    if (c->state != GUACO__CONN_CLOSED) {
+        keep_input(c, in);
+        settle_deadline(c, has_read);
+        settle_sending(c);
+        settle_reading(c);
+        if (c->has_failed || (c->x != NULL && guaco__answer_is_held(c->x)))
+            guaco__conn_touch(c);
+    } else {
+        conn_free(c);
+    }
+}
+
+static struct guaco__input
+kept_input(const struct guaco__conn *c)
+{
+    return (struct guaco__input){guaco__buf_data(&c->in), c->in.len};
+}
+
+void
+guaco__conn_run(struct guaco__conn *c)
+{
+    struct guaco__input in = kept_input(c);
+
+    if (!c->is_running)
+        run_with(c, &in, false);
+}
+
+static void
+on_event(struct guaco__stream *stream, unsigned events)
+{
+    struct guaco__conn *c = (struct guaco__conn *)(void *)stream;
+    struct guaco__input in = kept_input(c);
+    bool has_read = false;
+
+    if ((events & GUACO__READABLE) != 0)
+        has_read = read_some(c, &in) == NEXT_STEP;
+    run_with(c, &in, has_read);
+}
+
+void
+guaco__conn_touch(struct guaco__conn *c)
+{
+    if (!c->is_running && guaco__list_is_empty(&c->touched_link))
+        guaco__list_push(&c->server->touched, &c->touched_link);
+}
+
+void
+guaco__conns_run_touched(struct guaco__server *server)
+{
+    struct guaco__list now;
+    struct guaco__list *link;
+
+    if (guaco__list_is_empty(&server->touched))
+        return;
+    guaco__list_init(&now);
+    guaco__list_splice(&now, &server->touched);
+    while ((link = guaco__list_shift(&now)) != NULL) {
+        struct guaco__conn *c =
+            GUACO__OF(link, struct guaco__conn, touched_link);
+
+        if (c->x != NULL)
+            guaco__answer_push_head(c->x);
+        guaco__conn_run(c);
+    }
+    if (!guaco__list_is_empty(&server->touched))
+        guaco__loop_keep_awake(server->loop);
+}
+
+/* ---- life ---- */
+
+int
+guaco__conn_open(struct guaco__server *server, int fd,
+                 const struct sockaddr_storage *from)
+{
+    struct guaco__conn *c = calloc(1, sizeof(*c));
+    int rc;
+
+    if (c == NULL)
+        return GUACO_E_NOMEM;
+    c->server = server;
+    rc = guaco__stream_init(&c->stream, server->loop, &server->pool, fd,
+                            on_event);
+    if (rc < 0) {
+        free(c);
+        return rc;
+    }
+    guaco__list_init(&c->link);
+    guaco__list_init(&c->touched_link);
+    guaco__deadline_init(&c->deadline);
+    guaco__deadline_init(&c->send_deadline);
+    guaco_http_parser_init(&c->parser, &server->http_limits);
+    guaco__buf_init(&c->in,
+                    server->options.limits.head_bytes_max + GUACO__READ_BYTES);
+    guaco__peer_init(&c->peer, fd, from);
+    guaco__list_push(&server->conns, &c->link);
+    server->stats.connections++;
+    server->stats.connections_open++;
+    set_deadline(c, GUACO__DEADLINE_IDLE, true);
+    return GUACO_OK;
+}
+
+void
+guaco__conn_drain(struct guaco__conn *c)
+{
+    if (c->state != GUACO__CONN_HEAD || c->in.len > 0)
+        return;
+    /* What the client has sent already is still answered, so that a rolling
+     * restart loses nothing; its answer says `connection: close`. */
+    c->closes_when_idle = true;
+    if (!c->is_running)
+        on_event(&c->stream, GUACO__READABLE);
+}
+
+void
+guaco__conn_abort(struct guaco__conn *c, enum guaco_gone_reason reason)
+{
+    assert(!c->is_running);
+    if (c->x != NULL && c->x->answer >= GUACO__ANSWER_BODY)
+        guaco__stream_reset(&c->stream);
+    break_off(c, reason);
+    conn_free(c);
+}
+
+/* The head or the body did not come in time. */
+static void
+expire_request(struct guaco__conn *c)
+{
+    struct guaco_http_head head = {0};
+
+    if (c->x != NULL)
+        fail_exchange(c, GUACO_GONE_TIMEOUT, 408);
+    else
+        refuse(c, &head, 408);
+    guaco__conn_run(c);
+}
+
+void
+guaco__conn_expired(struct guaco__deadlines *all,
+                    struct guaco__deadline *deadline,
+                    enum guaco__deadline_kind kind)
+{
+    size_t offset = offsetof(struct guaco__conn, deadline);
+
+    (void)all;
+    if (kind == GUACO__DEADLINE_SEND)
+        offset = offsetof(struct guaco__conn, send_deadline);
+
+    struct guaco__conn *c = (void *)((char *)deadline - offset);
+
+    c->server->stats.timeouts++;
+    switch (kind) {
+    case GUACO__DEADLINE_HEAD:
+    case GUACO__DEADLINE_BODY: expire_request(c); break;
+    case GUACO__DEADLINE_SEND:
+    case GUACO__DEADLINE_IDLE:
+    case GUACO__DEADLINE_LINGER:
+        guaco__conn_abort(c, GUACO_GONE_TIMEOUT);
+        break;
+    case GUACO__DEADLINE_WS_PING:
+    case GUACO__DEADLINE_WS_PONG:
+    case GUACO__DEADLINE_WS_CLOSE:
+    case GUACO__DEADLINE_COUNT: break;
+    }
+}

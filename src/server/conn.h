@@ -1,0 +1,86 @@
+#ifndef GUACO__SERVER_CONN_H
+#define GUACO__SERVER_CONN_H
+
+/*
+ * One HTTP/1 connection.  guaco__conn_run() is the only place that moves it
+ * from state to state; reading its switch is reading its life:
+ *
+ *   HEAD -> EXCHANGE -> HEAD ...            requests, one after another
+ *           EXCHANGE -> SKIP -> HEAD        the body was not read by anyone
+ *   any  -> CLOSING -> LINGER -> CLOSED     what is queued leaves, then the end
+ *
+ * One exchange at a time: what a client sends ahead of its turn stays in `in`,
+ * and beyond a cap in the kernel.  An idle connection owns this struct and no
+ * buffer.
+ */
+
+#include "base/buf.h"
+#include "server/exchange.h"
+#include "server/peer.h"
+#include "server/server_int.h"
+
+enum guaco__conn_state {
+    GUACO__CONN_HEAD,
+    GUACO__CONN_EXCHANGE,
+    GUACO__CONN_SKIP,
+    GUACO__CONN_CLOSING,
+    GUACO__CONN_LINGER,
+    GUACO__CONN_CLOSED,
+};
+
+/* What was read and not consumed: in the server's buffer during a read, else
+ * in conn->in. */
+struct guaco__input {
+    char *at;
+    size_t len;
+};
+
+struct guaco__conn {
+    struct guaco__stream stream; /* first */
+    struct guaco__server *server;
+    struct guaco__list link;         /* of server->conns */
+    struct guaco__list touched_link; /* of server->touched */
+    struct guaco__exchange *x;       /* in EXCHANGE */
+    struct guaco_http_parser parser;
+    struct guaco__buf in;
+    struct guaco__deadline deadline;      /* for the client's next step */
+    struct guaco__deadline send_deadline; /* for its taking of what we send */
+    uint64_t sent_mark;     /* stream.sent_bytes at send_deadline */
+    uint64_t skipped_bytes; /* in SKIP */
+    uint32_t request_count;
+    uint8_t state;         /* enum guaco__conn_state */
+    bool is_running;       /* inside guaco__conn_run() */
+    bool is_eof;           /* the client shut its sending side */
+    bool has_failed;       /* reset, or sending failed */
+    bool closes_when_idle; /* the server drains */
+    bool must_linger;      /* the client may still be sending */
+    bool has_unread;       /* bytes stay unread for want of a window */
+    struct guaco__peer peer;
+};
+
+/* Take the connected, non-blocking socket `fd`.  Returns 0, GUACO_E_NOMEM or
+ * GUACO_E_IO; on failure fd stays the caller's. */
+int guaco__conn_open(struct guaco__server *server, int fd,
+                     const struct sockaddr_storage *from);
+
+/* Go on as far as it goes; may free the connection.  Not from inside an op. */
+void guaco__conn_run(struct guaco__conn *conn);
+
+/* Something changed by an answer call: run it before this turn ends. */
+void guaco__conn_touch(struct guaco__conn *conn);
+
+/* Run what was touched. */
+void guaco__conns_run_touched(struct guaco__server *server);
+
+/* A deadline of one of the connections is over. */
+void guaco__conn_expired(struct guaco__deadlines *all,
+                         struct guaco__deadline *deadline,
+                         enum guaco__deadline_kind kind);
+
+/* The server drains: close it if it is idle. */
+void guaco__conn_drain(struct guaco__conn *conn);
+
+/* Break it off now; frees it.  Not from inside an op. */
+void guaco__conn_abort(struct guaco__conn *conn, enum guaco_gone_reason reason);
+
+#endif

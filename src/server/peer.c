@@ -1,0 +1,50 @@
+/* Addresses as text: the contract is in peer.h. */
+
+#include "server/peer.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/un.h>
+
+static void
+name_address(const struct sockaddr_storage *at, char *host, size_t size,
+             uint16_t *port)
+{
+    if (at->ss_family == AF_INET) {
+        const struct sockaddr_in *in4 = (const void *)at;
+
+        inet_ntop(AF_INET, &in4->sin_addr, host, (socklen_t)size);
+        *port = ntohs(in4->sin_port);
+    } else if (at->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const void *)at;
+
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, (socklen_t)size);
+        *port = ntohs(in6->sin6_port);
+    } else if (at->ss_family == AF_UNIX) {
+        const struct sockaddr_un *un = (const void *)at;
+        size_t len = strnlen(un->sun_path, sizeof(un->sun_path));
+
+        /* an abstract name begins with a NUL and is no path */
+        memcpy(host, un->sun_path, len < size ? len : size - 1);
+    }
+}
+
+void
+guaco__peer_init(struct guaco__peer *peer, int fd,
+                 const struct sockaddr_storage *from)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t len = sizeof(own);
+
+    memset(peer, 0, sizeof(*peer));
+    name_address(from, peer->client_host, sizeof(peer->client_host),
+                 &peer->face.client_port);
+    if (getsockname(fd, (struct sockaddr *)&own, &len) == 0)
+        name_address(&own, peer->server_host, sizeof(peer->server_host),
+                     &peer->face.server_port);
+    peer->face.is_unix = own.ss_family == AF_UNIX;
+    peer->face.server_host = peer->server_host;
+    if (!peer->face.is_unix && peer->client_host[0] != '\0')
+        peer->face.client_host = peer->client_host;
+}

@@ -24,8 +24,9 @@ struct seen {
 
 /* ---- fields --------------------------------------------------------- */
 
-int
-guaco__h1_field_id(struct guaco_slice name)
+/* The number of a name in any case; -1 when it is not a token. */
+static int
+find_name(struct guaco_slice name)
 {
     char lower[NAME_BYTES_MAX + 1];
 
@@ -39,8 +40,8 @@ guaco__h1_field_id(struct guaco_slice name)
     return (int)guaco__field_find((struct guaco_slice){lower, name.len});
 }
 
-int
-guaco__h1_append_field(struct guaco__buf *out, const struct guaco_field *field)
+static int
+append_field(struct guaco__buf *out, const struct guaco_field *field)
 {
     size_t len = field->name.len + 2 + field->value.len + 2;
     int rc = guaco__buf_reserve(out, len);
@@ -105,13 +106,13 @@ append_fields(struct guaco__buf *out, const struct guaco_field *fields,
               size_t count, struct seen *seen)
 {
     for (size_t i = 0; i < count; i++) {
-        int id = guaco__h1_field_id(fields[i].name);
+        int id = find_name(fields[i].name);
         bool writes;
         if (id < 0 || !guaco__is_field_value(fields[i].value))
             return GUACO_E_INVALID;
         int rc = see_field(seen, id, fields[i].value, &writes);
         if (rc == GUACO_OK && writes)
-            rc = guaco__h1_append_field(out, &fields[i]);
+            rc = append_field(out, &fields[i]);
         if (rc != GUACO_OK)
             return rc;
     }
@@ -279,12 +280,12 @@ guaco__h1_write_inform(struct guaco__buf *out, int status,
 static int
 append_trailer(struct guaco__buf *out, const struct guaco_field *field)
 {
-    int id = guaco__h1_field_id(field->name);
+    int id = find_name(field->name);
 
     if (id < 0 || guaco__h1_is_forbidden_trailer((unsigned)id) ||
         !guaco__is_field_value(field->value))
         return GUACO_E_INVALID;
-    return guaco__h1_append_field(out, field);
+    return append_field(out, field);
 }
 
 int

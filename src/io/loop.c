@@ -95,6 +95,7 @@ guaco__loop_free(struct guaco__loop *loop)
     assert(!loop->is_running);
     assert(guaco__timers_next_ns(loop) == UINT64_MAX);
 
+    guaco__posts_drop(loop);
     uv_close((uv_handle_t *)&loop->wake, NULL);
     uv_close((uv_handle_t *)&loop->wake_timer, NULL);
     /* The handles of stopped watches are freed here too. */

@@ -49,4 +49,7 @@ uint64_t guaco__timers_next_ns(struct guaco__loop *loop);
 /* Run what was posted before now. */
 void guaco__posts_run(struct guaco__loop *loop);
 
+/* Forget what is queued. */
+void guaco__posts_drop(struct guaco__loop *loop);
+
 #endif

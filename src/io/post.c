@@ -76,3 +76,14 @@ guaco__posts_run(struct guaco__loop *loop)
     }
     pthread_mutex_unlock(&loop->post_lock);
 }
+
+void
+guaco__posts_drop(struct guaco__loop *loop)
+{
+    pthread_mutex_lock(&loop->post_lock);
+    loop->is_post_closed = true;
+    guaco__list_splice(&loop->batch, &loop->posts);
+    while (guaco__list_shift(&loop->batch) != NULL)
+        continue;
+    pthread_mutex_unlock(&loop->post_lock);
+}

@@ -7,12 +7,14 @@
 #include <Python.h>
 
 #include "guaco/error.h"
+#include "loop_state.h"
 
 /* Every name that the C code looks up, interned once per interpreter. */
 #define GUACO_PY_STRINGS(X) X(send)
 
 struct guaco_state {
     PyObject *Error; /* base of all exceptions raised here */
+    struct guaco__loop_state loop;
     PyObject *PayloadError;
     PyTypeObject *CodecType;
     PyTypeObject *MailboxType;

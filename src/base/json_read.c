@@ -9,12 +9,10 @@
 #include "base/json.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <locale.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/real.h"
 #include "base/utf8.h"
 
 struct reader {
@@ -104,20 +102,13 @@ skip_number(struct reader *r, bool *whole)
     return rc;
 }
 
-/* strtod reads the decimal point of the process's locale, JSON always '.'. */
 static int
 to_real(struct reader *r, const char *text, size_t len, double *real)
 {
     char *copy = guaco__arena_dup(r->arena, text, len);
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
 
-    if (copy == NULL || c == (locale_t)0) {
-        if (c != (locale_t)0)
-            freelocale(c);
+    if (copy == NULL || guaco__real_read(copy, real) != GUACO_OK)
         return GUACO_E_NOMEM;
-    }
-    *real = strtod_l(copy, NULL, c);
-    freelocale(c);
     return isfinite(*real) ? GUACO_OK : wrong(r, "number out of range");
 }
 

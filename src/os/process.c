@@ -19,15 +19,17 @@
 #define FD_ASIDE 200
 
 static int
-set_attributes(posix_spawnattr_t *attr)
+set_attributes(posix_spawnattr_t *attr, int held_signal)
 {
-    sigset_t none;
+    sigset_t held;
     sigset_t all;
     short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
 
-    sigemptyset(&none);
+    sigemptyset(&held);
+    if (held_signal != 0)
+        sigaddset(&held, held_signal);
     sigfillset(&all);
-    int sys = posix_spawnattr_setsigmask(attr, &none);
+    int sys = posix_spawnattr_setsigmask(attr, &held);
     if (sys == 0)
         sys = posix_spawnattr_setsigdefault(attr, &all);
     if (sys == 0)
@@ -68,7 +70,7 @@ spawn(const struct guaco__process_spec *spec, pid_t *pid)
         return sys;
     sys = posix_spawnattr_init(&attr);
     if (sys == 0) {
-        sys = set_attributes(&attr);
+        sys = set_attributes(&attr, spec->held_signal);
         if (sys == 0)
             sys = add_fds(&actions, spec, aside);
         if (sys == 0)

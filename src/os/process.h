@@ -31,10 +31,11 @@ struct guaco__process_spec {
     const struct guaco__process_fd *fds; /* besides 0, 1 and 2, which are
                                             shared unless listed */
     size_t fd_count;                     /* at most GUACO__PROCESS_FDS_MAX */
+    int held_signal; /* stays blocked in the child; 0: none */
 };
 
 /*
- * Start a child with no blocked signal and no changed signal disposition.
+ * Start a child with no other blocked signal and no changed disposition.
  * Gives its pid and a pidfd, which the caller closes after the end was taken by
  * guaco__process_wait().  Descriptors of ours that are not listed reach the
  * child only if they lack FD_CLOEXEC.

@@ -1,0 +1,328 @@
+/* Listening sockets: the contract is in run/binds.h. */
+
+#include "run/binds.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define DEFAULT_PORT "8000"
+
+struct address {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_un un;
+        struct sockaddr_storage room;
+    } at;
+    socklen_t len;
+};
+
+void
+guaco__binds_init(struct guaco__binds *binds, size_t slots, int backlog)
+{
+    assert(slots >= 1);
+    assert(slots <= GUACO__BIND_SLOTS_MAX);
+    *binds = (struct guaco__binds){.slots = slots, .backlog = backlog};
+}
+
+static int
+fail_bind(struct guaco_error *err, int sys, const char *text)
+{
+    return guaco_fail(err, sys == EADDRINUSE ? GUACO_E_EXISTS : GUACO_E_IO, sys,
+                      "listen on %s", text);
+}
+
+/* A bound and listening socket.  Gives it in *fd. */
+static int
+listen_on(const struct address *a, bool shared, int backlog, const char *text,
+          int *fd, struct guaco_error *err)
+{
+    int on = 1;
+    int family = a->at.any.sa_family;
+
+    *fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (*fd < 0)
+        return fail_bind(err, errno, text);
+    bool ok = family == AF_UNIX ||
+              setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0;
+    if (ok && shared)
+        ok = setsockopt(*fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0;
+    if (ok && family == AF_INET6)
+        ok = setsockopt(*fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0;
+    if (ok && bind(*fd, &a->at.any, a->len) == 0 && listen(*fd, backlog) == 0)
+        return GUACO_OK;
+
+    int sys = errno;
+    close(*fd);
+    *fd = -1;
+    return fail_bind(err, sys, text);
+}
+
+/* ---- TCP ---- */
+
+/* Split "HOST:PORT"; host[] and port[] have 64 and 8 bytes. */
+static int
+split(const char *text, char *host, char *port, struct guaco_error *err)
+{
+    const char *end = text + strlen(text);
+    const char *colon = strrchr(text, ':');
+    const char *from = text;
+    const char *to;
+
+    if (*text == '[') {
+        to = strchr(text, ']');
+        if (to == NULL || (to[1] != '\0' && to[1] != ':'))
+            goto invalid;
+        from++;
+        colon = to[1] == ':' ? to + 1 : NULL;
+    } else {
+        if (colon != NULL && memchr(text, ':', (size_t)(colon - text)) != NULL)
+            goto invalid; /* an IPv6 address without brackets */
+        to = colon == NULL ? end : colon;
+    }
+    const char *number = colon == NULL ? DEFAULT_PORT : colon + 1;
+    size_t digits = strspn(number, "0123456789");
+    if (to - from > 63 || digits == 0 || digits > 5 || number[digits] != '\0' ||
+        atoi(number) > 65535)
+        goto invalid;
+    memcpy(host, from, (size_t)(to - from));
+    host[to - from] = '\0';
+    memcpy(port, number, digits + 1);
+    return GUACO_OK;
+
+invalid:
+    return guaco_fail(err, GUACO_E_INVALID, 0,
+                      "%.100s is not HOST:PORT, [IPV6]:PORT, unix:PATH or fd:N",
+                      text);
+}
+
+static int
+resolve(const char *text, struct address *a, struct guaco_error *err)
+{
+    char host[64];
+    char port[8];
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+                             .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+
+    int rc = split(text, host, port, err);
+    if (rc != GUACO_OK)
+        return rc;
+    int why =
+        getaddrinfo(*host == '\0' ? "0.0.0.0" : host, port, &hints, &found);
+    if (why != 0)
+        return guaco_fail(err, GUACO_E_INVALID, 0, "%.100s: %s", text,
+                          gai_strerror(why));
+    assert(found->ai_addrlen <= sizeof a->at);
+    memcpy(&a->at, found->ai_addr, found->ai_addrlen);
+    a->len = found->ai_addrlen;
+    freeaddrinfo(found);
+    return GUACO_OK;
+}
+
+/* The address of a bound socket as text. */
+static void
+describe(struct guaco__bind *bind, const struct address *a)
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    bool v6 = a->at.any.sa_family == AF_INET6;
+    const void *at = v6 ? (const void *)&a->at.v6.sin6_addr
+                        : (const void *)&a->at.v4.sin_addr;
+    unsigned port = ntohs(v6 ? a->at.v6.sin6_port : a->at.v4.sin_port);
+
+    inet_ntop(a->at.any.sa_family, at, host, sizeof host);
+    snprintf(bind->text, sizeof bind->text, v6 ? "[%s]:%u" : "%s:%u", host,
+             port);
+    snprintf(bind->url, sizeof bind->url, "http://%s", bind->text);
+}
+
+/*
+ * A port that another program holds with SO_REUSEPORT could be joined without
+ * noticing.  So the first socket is bound without that option, which is refused
+ * while anybody listens there, and chooses the port where it is 0; with one
+ * slot it is also the one that is used.
+ */
+static int
+add_tcp(struct guaco__binds *binds, struct guaco__bind *bind, const char *text,
+        struct guaco_error *err)
+{
+    struct address a = {.len = 0};
+    int first;
+
+    int rc = resolve(text, &a, err);
+    if (rc == GUACO_OK)
+        rc = listen_on(&a, false, binds->backlog, text, &first, err);
+    if (rc != GUACO_OK)
+        return rc;
+    if (getsockname(first, &a.at.any, &a.len) != 0) {
+        rc = fail_bind(err, errno, text);
+        close(first);
+        return rc;
+    }
+    describe(bind, &a);
+    if (binds->slots == 1) {
+        bind->fds[0] = first;
+        bind->fd_count = 1;
+        return GUACO_OK;
+    }
+    close(first);
+    while (rc == GUACO_OK && bind->fd_count < binds->slots) {
+        rc = listen_on(&a, true, binds->backlog, text,
+                       &bind->fds[bind->fd_count], err);
+        bind->fd_count += rc == GUACO_OK;
+    }
+    return rc;
+}
+
+/* ---- Unix sockets and inherited ones ---- */
+
+/* Remove the file of a socket that nobody listens on. */
+static int
+remove_stale(const struct address *a, const char *text, struct guaco_error *err)
+{
+    struct stat st;
+
+    if (lstat(a->at.un.sun_path, &st) != 0)
+        return GUACO_OK;
+    if (!S_ISSOCK(st.st_mode))
+        return guaco_fail(err, GUACO_E_EXISTS, 0, "%s is not a socket", text);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return fail_bind(err, errno, text);
+    bool refused =
+        connect(fd, &a->at.any, a->len) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    if (!refused)
+        return fail_bind(err, EADDRINUSE, text);
+    return unlink(a->at.un.sun_path) == 0 ? GUACO_OK
+                                          : fail_bind(err, errno, text);
+}
+
+static int
+add_unix(struct guaco__binds *binds, struct guaco__bind *bind, const char *text,
+         struct guaco_error *err)
+{
+    struct address a = {.at.un.sun_family = AF_UNIX, .len = sizeof a.at.un};
+    const char *path = text + strlen("unix:");
+    size_t len = strlen(path);
+
+    if (len == 0 || len >= sizeof a.at.un.sun_path)
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "a Unix socket's path has 1 to %zu bytes",
+                          sizeof a.at.un.sun_path - 1);
+    memcpy(a.at.un.sun_path, path, len + 1);
+    int rc = remove_stale(&a, text, err);
+    if (rc == GUACO_OK)
+        rc = listen_on(&a, false, binds->backlog, text, &bind->fds[0], err);
+    if (rc != GUACO_OK)
+        return rc;
+    bind->fd_count = 1;
+    bind->is_ours = true;
+    snprintf(bind->text, sizeof bind->text, "%s", text);
+    snprintf(bind->url, sizeof bind->url, "%s", text);
+    return GUACO_OK;
+}
+
+static int
+add_inherited(struct guaco__bind *bind, const char *text,
+              struct guaco_error *err)
+{
+    const char *number = text + strlen("fd:");
+    size_t digits = strspn(number, "0123456789");
+    int listens = 0;
+    socklen_t len = sizeof listens;
+
+    if (digits == 0 || digits > 5 || number[digits] != '\0')
+        return guaco_fail(err, GUACO_E_INVALID, 0, "%.40s is not fd:N", text);
+    int fd = atoi(number);
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0)
+        return guaco_fail(err, GUACO_E_INVALID, errno, "%s", text);
+    if (listens == 0)
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "%s is not a listening socket", text);
+    bind->fds[0] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (bind->fds[0] < 0)
+        return fail_bind(err, errno, text);
+    fcntl(fd, F_SETFD, FD_CLOEXEC); /* workers get it by the channel only */
+    bind->fd_count = 1;
+
+    struct address a = {.len = sizeof a.at};
+    if (getsockname(fd, &a.at.any, &a.len) == 0 &&
+        a.at.any.sa_family != AF_UNIX) {
+        describe(bind, &a);
+    } else {
+        snprintf(bind->text, sizeof bind->text, "%s", text);
+        snprintf(bind->url, sizeof bind->url, "%s", text);
+    }
+    return GUACO_OK;
+}
+
+/* ---- all of them ---- */
+
+static void
+release_one(struct guaco__bind *bind)
+{
+    for (size_t i = 0; i < bind->fd_count; i++)
+        close(bind->fds[i]);
+    if (bind->is_ours)
+        unlink(bind->text + strlen("unix:"));
+    free(bind->fds);
+    *bind = (struct guaco__bind){.fds = NULL};
+}
+
+int
+guaco__binds_add(struct guaco__binds *binds, const char *address,
+                 struct guaco_error *err)
+{
+    if (binds->count == GUACO__BINDS_MAX)
+        return guaco_fail(err, GUACO_E_LIMIT, 0, "more than %d addresses",
+                          GUACO__BINDS_MAX);
+    struct guaco__bind *bind = &binds->items[binds->count];
+    *bind = (struct guaco__bind){.fds = calloc(binds->slots, sizeof(int))};
+    if (bind->fds == NULL)
+        return guaco_fail(err, GUACO_E_NOMEM, 0, "listen on %s", address);
+
+    int rc;
+    if (strncmp(address, "unix:", 5) == 0)
+        rc = add_unix(binds, bind, address, err);
+    else if (strncmp(address, "fd:", 3) == 0)
+        rc = add_inherited(bind, address, err);
+    else
+        rc = add_tcp(binds, bind, address, err);
+    if (rc == GUACO_OK)
+        binds->count++;
+    else
+        release_one(bind);
+    return rc;
+}
+
+int
+guaco__binds_fd(const struct guaco__binds *binds, size_t index, size_t slot)
+{
+    assert(index < binds->count);
+    assert(slot < binds->slots);
+
+    const struct guaco__bind *bind = &binds->items[index];
+    assert(bind->fd_count == 1 || bind->fd_count == binds->slots);
+    return bind->fds[bind->fd_count == 1 ? 0 : slot];
+}
+
+void
+guaco__binds_release(struct guaco__binds *binds)
+{
+    for (size_t i = 0; i < binds->count; i++)
+        release_one(&binds->items[i]);
+    binds->count = 0;
+}

@@ -1,0 +1,60 @@
+#ifndef GUACO__RUN_BINDS_H
+#define GUACO__RUN_BINDS_H
+
+/*
+ * The listening sockets of a tree; the supervisor owns them for its whole
+ * life.  For TCP there is one SO_REUSEPORT socket for each (address, slot), so
+ * that the kernel balances; whoever takes over a slot gets the same sockets, so
+ * nothing that is queued on them is lost.  A Unix socket, or one inherited by
+ * number, is shared by all slots.
+ *
+ * Threads: none.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "guaco/error.h"
+
+#define GUACO__BINDS_MAX      16
+#define GUACO__BIND_SLOTS_MAX 256
+#define GUACO__BIND_TEXT_MAX  128 /* of an address, with the NUL */
+
+struct guaco__bind {
+    char text[GUACO__BIND_TEXT_MAX];     /* as bound: "127.0.0.1:8000" */
+    char url[GUACO__BIND_TEXT_MAX + 16]; /* "http://127.0.0.1:8000" */
+    int *fds;                            /* private: one a slot, or one */
+    size_t fd_count;                     /* private */
+    bool is_ours; /* private: a Unix socket's file to be removed */
+};
+
+struct guaco__binds {
+    struct guaco__bind items[GUACO__BINDS_MAX];
+    size_t count;
+    size_t slots;
+    int backlog;
+};
+
+/* Begin without an address, for 1 to GUACO__BIND_SLOTS_MAX slots. */
+void guaco__binds_init(struct guaco__binds *binds, size_t slots, int backlog);
+
+/*
+ * Bind and listen on "HOST:PORT", "HOST" (port 8000), "[IPV6]:PORT", ":PORT"
+ * (all of IPv4), "unix:PATH" or "fd:N".  The host is a name or a number; port 0
+ * takes any that is free, the same for all slots.  The file of a Unix socket
+ * that nobody listens on is replaced.
+ *
+ * Returns 0; GUACO_E_INVALID: not an address; GUACO_E_EXISTS: in use;
+ * GUACO_E_LIMIT: too many; GUACO_E_NOMEM; GUACO_E_IO.
+ */
+int guaco__binds_add(struct guaco__binds *binds, const char *address,
+                     struct guaco_error *err);
+
+/* The socket of the address `index` for a slot; borrowed. */
+int
+guaco__binds_fd(const struct guaco__binds *binds, size_t index, size_t slot);
+
+/* Close all; remove the files of Unix sockets. */
+void guaco__binds_release(struct guaco__binds *binds);
+
+#endif

@@ -1,0 +1,172 @@
+/*
+ * The table of options: what each column means is in run/options.h.  A default
+ * stands here and nowhere else.
+ */
+
+#include "run/options.h"
+
+#define WEB  (GUACO__SERVE | GUACO__UP)
+#define TASK (GUACO__WORK | GUACO__UP)
+#define TREE (WEB | TASK)
+#define ALL  (TREE | GUACO__QUEUE)
+
+#define FLAG(n, c, d, h)                                                      \
+    {                                                                         \
+        .name = n, .commands = c, .kind = GUACO__OPTION_FLAG, .otherwise = d, \
+        .help = h                                                             \
+    }
+#define COUNT(n, c, o, d, lo, hi, h)                                         \
+    {                                                                        \
+        .name = n, .commands = c, .kind = GUACO__OPTION_COUNT, .operand = o, \
+        .otherwise = d, .min = lo, .max = hi, .help = h                      \
+    }
+#define BYTES(n, c, d, lo, hi, h)                                           \
+    {                                                                       \
+        .name = n, .commands = c, .kind = GUACO__OPTION_BYTES,              \
+        .operand = "BYTES", .otherwise = d, .min = lo, .max = hi, .help = h \
+    }
+#define SECONDS(n, c, d, hi_s, h)                                             \
+    {                                                                         \
+        .name = n, .commands = c, .kind = GUACO__OPTION_SECONDS,              \
+        .operand = "SECONDS", .otherwise = d, .max = (hi_s)*1000LL, .help = h \
+    }
+#define TEXT(n, c, o, d, h)                                                 \
+    {                                                                       \
+        .name = n, .commands = c, .kind = GUACO__OPTION_TEXT, .operand = o, \
+        .otherwise = d, .help = h                                           \
+    }
+#define CHOICE(n, c, w, d, h)                                                 \
+    {                                                                         \
+        .name = n, .commands = c, .kind = GUACO__OPTION_CHOICE, .operand = w, \
+        .words = w, .otherwise = d, .help = h                                 \
+    }
+#define LIST(n, c, o, h)                                                    \
+    {                                                                       \
+        .name = n, .commands = c, .kind = GUACO__OPTION_LIST, .operand = o, \
+        .help = h                                                           \
+    }
+
+#define HOUR 3600
+#define MIB  (1024 * 1024LL)
+#define GIB  (1024 * MIB)
+
+/* clang-format off */
+const struct guaco__option guaco__option_table[] = {
+    /* ---- what to listen on ---- */
+    {.name = "bind", .letter = 'b', .commands = WEB,
+     .kind = GUACO__OPTION_LIST, .operand = "ADDRESS",
+     .help = "HOST:PORT, [IPV6]:PORT, unix:PATH or fd:N; may be repeated"},
+    TEXT("host", WEB, "HOST", NULL,
+         "host of the first address (127.0.0.1)"),
+    COUNT("port", WEB, "PORT", NULL, 0, 65535,
+          "port of the first address (8000); 0: any free one"),
+    TEXT("uds", WEB, "PATH", NULL, "listen on a Unix socket"),
+    COUNT("fd", WEB, "N", NULL, 0, 65535,
+          "listen on an inherited socket"),
+    COUNT("backlog", WEB, "N", "2048", 1, 65535,
+          "connections that the kernel queues for each socket"),
+
+    /* ---- processes ---- */
+    {.name = "workers", .letter = 'w', .commands = WEB,
+     .kind = GUACO__OPTION_COUNT, .operand = "N", .words = "auto",
+     .otherwise = "1", .min = 1, .max = 256, .variable = "WEB_CONCURRENCY",
+     .help = "web worker processes; auto: one for each CPU that the "
+             "container may use"},
+    {.name = "workers", .letter = 'w', .commands = GUACO__WORK,
+     .kind = GUACO__OPTION_COUNT, .operand = "N", .words = "auto",
+     .otherwise = "auto", .min = 1, .max = 1024,
+     .help = "tasks that run at the same time; auto: one for each CPU that "
+             "the container may use"},
+    {.name = "task-workers", .letter = 'c', .commands = GUACO__UP,
+     .kind = GUACO__OPTION_COUNT, .operand = "N", .words = "auto",
+     .otherwise = "auto", .min = 1, .max = 1024,
+     .help = "tasks that run at the same time; auto: one for each CPU that "
+             "the container may use"},
+    {.name = "worker-kind", .letter = 'k', .commands = TASK,
+     .kind = GUACO__OPTION_CHOICE, .operand = "thread|process|async",
+     .words = "thread|process|async", .otherwise = "thread",
+     .help = "what runs a task"},
+    COUNT("threads", WEB, "N", "1", 1, 1024,
+          "threads that call a WSGI application"),
+    TEXT("python", ALL, "PATH", NULL,
+         "the interpreter of the workers (python3 beside guaco, of "
+         "VIRTUAL_ENV, of PATH)"),
+    FLAG("reload", TREE, "false",
+         "restart the workers when a Python file changes"),
+    LIST("reload-dir", TREE, "FOLDER",
+         "folder to watch for --reload (the --app-dir); may be repeated"),
+
+    /* ---- the application ---- */
+    CHOICE("interface", WEB, "auto|asgi|wsgi", "auto",
+           "what the application speaks"),
+    FLAG("factory", WEB, "false",
+         "the target is a function that makes the application"),
+    TEXT("app-dir", ALL, "FOLDER", ".",
+         "folder that is put first into sys.path"),
+    TEXT("root-path", WEB, "PATH", "",
+         "where a proxy has mounted the application"),
+    CHOICE("lifespan", WEB, "auto|on|off", "auto",
+           "whether the ASGI lifespan protocol is spoken"),
+    CHOICE("loop", WEB, "guaco|asyncio|uvloop", "guaco",
+           "the event loop of ASGI applications"),
+    LIST("queue", GUACO__UP, "MODULE:QUEUE",
+         "queue to run beside those that the application makes; may be "
+         "repeated"),
+    FLAG("periodic", TASK, "true", "run the schedules too"),
+
+    /* ---- log ---- */
+    FLAG("access-log", WEB, "true", "log each request to stdout"),
+    CHOICE("log-level", ALL, "trace|debug|info|warning|error|critical",
+           "info", "least level that is logged"),
+
+    /* ---- time ---- */
+    SECONDS("timeout-keep-alive", WEB, "75", HOUR,
+            "between two requests of a connection"),
+    SECONDS("timeout-head", WEB, "15", HOUR,
+            "from the first byte to the last of a request's head"),
+    SECONDS("timeout-body", WEB, "30", HOUR,
+            "between two pieces of a request's body"),
+    SECONDS("timeout-send", WEB, "30", HOUR,
+            "in which a client takes nothing of its response"),
+    SECONDS("timeout-graceful-shutdown", WEB, "30", 24 * HOUR,
+            "for open requests at shutdown or reload"),
+    SECONDS("timeout-worker-start", TREE, "60", HOUR,
+            "for a worker to import the application and be ready"),
+    SECONDS("grace", TASK, "30", 24 * HOUR,
+            "for running tasks at shutdown or reload"),
+
+    /* ---- limits ---- */
+    COUNT("limit-concurrency", WEB, "N", "0", 0, 1000000,
+          "requests that a worker handles at once, 503 above; 0: no limit"),
+    COUNT("limit-connections", WEB, "N", "10000", 1, 1000000,
+          "connections that a worker holds at once"),
+    COUNT("limit-max-requests", WEB, "N", "0", 0, 1000000000000,
+          "requests after which a worker is replaced; 0: never"),
+    COUNT("limit-keep-alive-requests", WEB, "N", "0", 0, 1000000000,
+          "requests on one connection; 0: no limit"),
+    BYTES("limit-head-bytes", WEB, "32k", 1024, 16 * MIB,
+          "of request line and fields, 431 above"),
+    COUNT("limit-fields", WEB, "N", "100", 1, 10000,
+          "fields of a request, 431 above"),
+    BYTES("limit-body-bytes", WEB, "1g", 0, 1024 * GIB,
+          "of a request's body, 413 above"),
+    BYTES("limit-ws-message-bytes", WEB, "1m", 1, GIB,
+          "of a WebSocket message, close 1009 above"),
+
+    /* ---- protocol ---- */
+    SECONDS("ws-ping-interval", WEB, "20", HOUR,
+            "between pings on an idle WebSocket; 0: none"),
+    SECONDS("ws-ping-timeout", WEB, "20", HOUR,
+            "for an answer to a ping"),
+    FLAG("ws-deflate", WEB, "true", "offer permessage-deflate"),
+    FLAG("server-header", WEB, "true", "send a Server field"),
+    FLAG("date-header", WEB, "true", "send a Date field"),
+};
+/* clang-format on */
+
+const size_t guaco__option_count =
+    sizeof guaco__option_table / sizeof guaco__option_table[0];
+
+_Static_assert(sizeof guaco__option_table / sizeof guaco__option_table[0] <=
+                   GUACO__OPTIONS_MAX,
+               "each row has its value");

@@ -36,11 +36,12 @@ char *guaco__head_format(struct guaco__server *server, int status,
                          const struct guaco_field *fields, size_t count,
                          const struct guaco__head_facts *facts, char *out);
 
-/* Copy a slice; gives the end. */
+/* Copy a slice, which may be the empty one without bytes; gives the end. */
 static inline char *
 guaco__put(char *out, struct guaco_slice text)
 {
-    memcpy(out, text.at, text.len);
+    if (text.len > 0)
+        memcpy(out, text.at, text.len);
     return out + text.len;
 }
 

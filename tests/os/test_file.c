@@ -101,6 +101,7 @@ failures_say_what_and_leave_no_file(void **state)
     assert_int_equal(guaco__file_write(folder_path("d"), "", 0, 0600, &err),
                      GUACO_E_IO);
     assert_int_equal(entries(folder_path(".")), 1);
+    guaco__buf_release(&buf);
 }
 
 static void

@@ -533,7 +533,9 @@ run_with(struct guaco__conn *c, struct guaco__input *in, bool has_read)
 static struct guaco__input
 kept_input(const struct guaco__conn *c)
 {
-    return (struct guaco__input){guaco__buf_data(&c->in), c->in.len};
+    char *at = c->in.len > 0 ? guaco__buf_data(&c->in) : c->server->read_buf;
+
+    return (struct guaco__input){at, c->in.len};
 }
 
 void

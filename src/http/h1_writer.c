@@ -13,15 +13,6 @@ enum {
     DIGITS_MAX = 20,
 };
 
-/* What the application's fields say, found while they are written. */
-struct seen {
-    int64_t length; /* Content-Length, or -1 */
-    bool has_date;
-    bool has_server;
-    bool closes;
-    bool upgrades;
-};
-
 /* ---- fields --------------------------------------------------------- */
 
 /* The number of a name in any case; -1 when it is not a token. */
@@ -81,21 +72,22 @@ read_length(struct guaco_slice value, int64_t *length)
 
 /* Take note of a field; *writes tells whether it goes out as it is. */
 static int
-see_field(struct seen *seen, int id, struct guaco_slice value, bool *writes)
+see_field(struct guaco__h1_draft *draft, int id, struct guaco_slice value,
+          bool *writes)
 {
     *writes = false;
     switch (id) {
     case GUACO__FIELD_CONTENT_LENGTH:
-        return read_length(guaco__trim(value), &seen->length);
+        return read_length(guaco__trim(value), &draft->length);
     case GUACO__FIELD_TRANSFER_ENCODING:
     case GUACO__FIELD_KEEP_ALIVE:
     case GUACO__FIELD_PROXY_CONNECTION: return GUACO_OK;
     case GUACO__FIELD_CONNECTION:
-        seen->closes |= guaco__list_has(value, GUACO_SLICE("close"));
-        seen->upgrades |= guaco__list_has(value, GUACO_SLICE("upgrade"));
+        draft->closes |= guaco__list_has(value, GUACO_SLICE("close"));
+        draft->upgrades |= guaco__list_has(value, GUACO_SLICE("upgrade"));
         return GUACO_OK;
-    case GUACO__FIELD_DATE: seen->has_date = true; break;
-    case GUACO__FIELD_SERVER: seen->has_server = true; break;
+    case GUACO__FIELD_DATE: draft->has_date = true; break;
+    case GUACO__FIELD_SERVER: draft->has_server = true; break;
     }
     *writes = true;
     return GUACO_OK;
@@ -103,14 +95,14 @@ see_field(struct seen *seen, int id, struct guaco_slice value, bool *writes)
 
 static int
 append_fields(struct guaco__buf *out, const struct guaco_field *fields,
-              size_t count, struct seen *seen)
+              size_t count, struct guaco__h1_draft *draft)
 {
     for (size_t i = 0; i < count; i++) {
         int id = find_name(fields[i].name);
         bool writes;
         if (id < 0 || !guaco__is_field_value(fields[i].value))
             return GUACO_E_INVALID;
-        int rc = see_field(seen, id, fields[i].value, &writes);
+        int rc = see_field(draft, id, fields[i].value, &writes);
         if (rc == GUACO_OK && writes)
             rc = append_field(out, &fields[i]);
         if (rc != GUACO_OK)
@@ -157,14 +149,15 @@ append_length(struct guaco__buf *out, uint64_t length)
 }
 
 static void
-decide(const struct guaco__h1_response *response, const struct seen *seen,
+decide(const struct guaco__h1_draft *draft,
+       const struct guaco__h1_response *response,
        struct guaco__h1_decision *decision)
 {
-    int64_t length = seen->length >= 0 ? seen->length : response->body_bytes;
+    int64_t length = draft->length >= 0 ? draft->length : response->body_bytes;
     bool is_11 = response->version_minor > 0;
 
     decision->length = length > 0 ? (uint64_t)length : 0;
-    decision->keep_alive = response->keep_alive && !seen->closes;
+    decision->keep_alive = response->keep_alive && !draft->closes;
     if (response->trailers && is_11)
         decision->framing = GUACO__H1_CHUNKED;
     else if (length >= 0)
@@ -176,16 +169,16 @@ decide(const struct guaco__h1_response *response, const struct seen *seen,
 /* The framing fields that announce the decision, those of HEAD and 304 as if
  * the body followed; and what then really follows. */
 static int
-append_framing(struct guaco__buf *out,
+append_framing(struct guaco__buf *out, const struct guaco__h1_draft *draft,
                const struct guaco__h1_response *response,
-               const struct seen *seen, struct guaco__h1_decision *decision)
+               struct guaco__h1_decision *decision)
 {
     enum guaco__h1_framing framing = decision->framing;
-    int status = response->status;
+    int status = draft->status;
 
     if (status == 204 || status == 205 || status == 304 || response->is_head)
         decision->framing = GUACO__H1_NO_BODY;
-    if (status == 204 || (status == 304 && seen->length < 0))
+    if (status == 204 || (status == 304 && draft->length < 0))
         return GUACO_OK;
     if (status == 205)
         return append_length(out, 0);
@@ -201,56 +194,57 @@ append_framing(struct guaco__buf *out,
 }
 
 static int
-append_connection(struct guaco__buf *out,
-                  const struct guaco__h1_response *response,
-                  const struct seen *seen, bool keep_alive)
+append_connection(struct guaco__buf *out, const struct guaco__h1_draft *draft,
+                  const struct guaco__h1_response *response, bool keep_alive)
 {
     if (!keep_alive)
         return append_slice(
-            out, seen->upgrades ? GUACO_SLICE("connection: close, upgrade\r\n")
-                                : GUACO_SLICE("connection: close\r\n"));
-    if (seen->upgrades)
+            out, draft->upgrades ? GUACO_SLICE("connection: close, upgrade\r\n")
+                                 : GUACO_SLICE("connection: close\r\n"));
+    if (draft->upgrades)
         return append_slice(out, GUACO_SLICE("connection: upgrade\r\n"));
     if (response->version_minor == 0)
         return append_slice(out, GUACO_SLICE("connection: keep-alive\r\n"));
     return GUACO_OK;
 }
 
-static int
-append_head(struct guaco__buf *out, const struct guaco__h1_response *response,
-            struct guaco__h1_decision *decision)
-{
-    struct seen seen = {.length = -1};
-
-    int rc = append_status_line(out, response->status);
-    if (rc == GUACO_OK)
-        rc = append_fields(out, response->fields, response->field_count, &seen);
-    if (rc == GUACO_OK && !seen.has_date)
-        rc = append_slice(out, response->date_line);
-    if (rc == GUACO_OK && !seen.has_server)
-        rc = append_slice(out, response->server_line);
-    if (rc != GUACO_OK)
-        return rc;
-
-    decide(response, &seen, decision);
-    rc = append_framing(out, response, &seen, decision);
-    if (rc == GUACO_OK)
-        rc = append_connection(out, response, &seen, decision->keep_alive);
-    if (rc == GUACO_OK)
-        rc = append_slice(out, GUACO_SLICE("\r\n"));
-    return rc;
-}
-
 int
-guaco__h1_write_head(struct guaco__buf *out,
+guaco__h1_begin_head(struct guaco__buf *out,
                      const struct guaco__h1_response *response,
-                     struct guaco__h1_decision *decision)
+                     struct guaco__h1_draft *draft)
 {
     size_t before = out->len;
 
     if (response->status < 200 || response->status > 999)
         return GUACO_E_INVALID;
-    int rc = append_head(out, response, decision);
+    *draft = (struct guaco__h1_draft){.status = response->status, .length = -1};
+
+    int rc = append_status_line(out, response->status);
+    if (rc == GUACO_OK)
+        rc = append_fields(out, response->fields, response->field_count, draft);
+    if (rc == GUACO_OK && !draft->has_date)
+        rc = append_slice(out, response->date_line);
+    if (rc == GUACO_OK && !draft->has_server)
+        rc = append_slice(out, response->server_line);
+    if (rc != GUACO_OK)
+        guaco__buf_cut(out, before);
+    return rc;
+}
+
+int
+guaco__h1_end_head(struct guaco__buf *out, const struct guaco__h1_draft *draft,
+                   const struct guaco__h1_response *response,
+                   struct guaco__h1_decision *decision)
+{
+    size_t before = out->len;
+
+    decide(draft, response, decision);
+
+    int rc = append_framing(out, draft, response, decision);
+    if (rc == GUACO_OK)
+        rc = append_connection(out, draft, response, decision->keep_alive);
+    if (rc == GUACO_OK)
+        rc = append_slice(out, GUACO_SLICE("\r\n"));
     if (rc != GUACO_OK)
         guaco__buf_cut(out, before);
     return rc;
@@ -261,7 +255,7 @@ guaco__h1_write_inform(struct guaco__buf *out, int status,
                        const struct guaco_field *fields, size_t count)
 {
     size_t before = out->len;
-    struct seen ignored = {.length = -1};
+    struct guaco__h1_draft ignored = {.length = -1};
 
     if (status < 100 || status > 199 || status == 101)
         return GUACO_E_INVALID;

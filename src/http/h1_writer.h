@@ -38,12 +38,23 @@ struct guaco__h1_response {
     struct guaco_slice date_line;   /* whole lines with CRLF, written unless */
     struct guaco_slice server_line; /* the application gave the field; may be
                                        empty */
+    /* for the second part only: */
     int64_t body_bytes;    /* when the whole body is at hand, else -1 */
     uint8_t version_minor; /* of the request */
     bool is_head;          /* the request's method is HEAD */
     bool keep_alive;       /* the request and the server would */
     bool trailers;         /* the application has some and the client said
                               TE: trailers */
+};
+
+/* What the first part leaves for the second. */
+struct guaco__h1_draft {
+    int status;
+    int64_t length; /* Content-Length, or -1 */
+    bool has_date;
+    bool has_server;
+    bool closes;   /* Connection: close */
+    bool upgrades; /* Connection: upgrade */
 };
 
 /* What was decided. */
@@ -54,22 +65,30 @@ struct guaco__h1_decision {
 };
 
 /*
- * Append the head of a final response, with the empty line.  Of the fields
- * given, Transfer-Encoding, Keep-Alive and Proxy-Connection are dropped, and
- * of Connection only `close` and `upgrade` count; Content-Length is dropped
- * where it may not stand.
+ * Append the first part of the head of a final response: all but the framing,
+ * which can wait for the body.  Of the fields given, Transfer-Encoding,
+ * Keep-Alive and Proxy-Connection are dropped, and of Connection only `close`
+ * and `upgrade` count; Content-Length is dropped where it may not stand.
  *
  * Returns 0; GUACO_E_INVALID: status out of range, a name that is no token, a
  * value with a control byte, a Content-Length that is no number or given
  * twice; GUACO_E_NOMEM or GUACO_E_LIMIT of the buffer.  After a failure *out is
  * as it was.
  */
-int guaco__h1_write_head(struct guaco__buf *out,
+int guaco__h1_begin_head(struct guaco__buf *out,
                          const struct guaco__h1_response *response,
-                         struct guaco__h1_decision *decision);
+                         struct guaco__h1_draft *draft);
+
+/* Append the rest, with the empty line; the fields of *response are not looked
+ * at again.  Returns 0, or GUACO_E_NOMEM or
+ * GUACO_E_LIMIT of the buffer; then *out is as it was. */
+int
+guaco__h1_end_head(struct guaco__buf *out, const struct guaco__h1_draft *draft,
+                   const struct guaco__h1_response *response,
+                   struct guaco__h1_decision *decision);
 
 /* Append an informational response (RFC 9110 15.2): status 100 to 199 but 101,
- * without framing fields.  Returns as guaco__h1_write_head(). */
+ * without framing fields.  Returns as guaco__h1_begin_head(). */
 int guaco__h1_write_inform(struct guaco__buf *out, int status,
                            const struct guaco_field *fields, size_t count);
 

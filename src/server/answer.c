@@ -6,21 +6,15 @@
  * stream gets chunks; a client of HTTP/1.0 gets the end of the connection.
  */
 
-#include "server/answer.h"
+#include "server/exchange.h"
 
 #include <assert.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
-#include "http/fields.h"
 #include "server/conn.h"
 #include "server/request.h"
-#include "server/status.h"
-
-enum {
-    FRAMING_BYTES_MAX = 96, /* the lines that end a head, and a chunk's size */
-};
 
 /* ---- the head ---- */
 
@@ -31,94 +25,52 @@ keeps_connection(const struct guaco__exchange *x)
     uint32_t most = server->options.limits.keep_alive_max;
 
     return !x->wants_close && server->state == GUACO__SERVER_OPEN &&
-           !server->is_exhausted && x->framing != GUACO__FRAMING_CLOSE &&
+           !server->is_exhausted &&
            !(x->expects_continue && !x->body_is_done) &&
            (most == 0 || x->conn->request_count < most);
 }
 
-/* The rest of the head: the framing, the connection, the empty line. */
-static char *
-put_framing(struct guaco__exchange *x, char *out)
+static bool
+is_head_request(const struct guaco__exchange *x)
 {
-    bool has_length = x->framing == GUACO__FRAMING_LENGTH ||
-                      (x->framing == GUACO__FRAMING_NONE && x->has_length);
-
-    if (has_length) {
-        out = guaco__put(out, GUACO_SLICE("content-length: "));
-        out = guaco__put_number(out, x->length_left);
-        out = guaco__put(out, GUACO_SLICE("\r\n"));
-    } else if (x->framing == GUACO__FRAMING_CHUNKED) {
-        out = guaco__put(out, GUACO_SLICE("transfer-encoding: chunked\r\n"));
-    }
-    if (!keeps_connection(x)) {
-        x->wants_close = true;
-        out = guaco__put(out, GUACO_SLICE("connection: close\r\n"));
-    } else if (x->request.version_minor == 0) {
-        out = guaco__put(out, GUACO_SLICE("connection: keep-alive\r\n"));
-    }
-    return guaco__put(out, GUACO_SLICE("\r\n"));
+    return guaco_slice_equals(x->request.method, GUACO_SLICE("HEAD"));
 }
 
-/* Choose the framing now that the first piece, of `len` bytes, is known. */
-static void
-choose_framing(struct guaco__exchange *x, uint64_t len, bool more)
-{
-    bool is_whole = !more && !x->has_trailers;
-
-    if (x->is_bodyless) {
-        x->framing = GUACO__FRAMING_NONE;
-        /* HEAD tells the length that GET would have; 204 has none */
-        if (!x->has_length && is_whole && len > 0 && x->status != 204 &&
-            x->status != 304) {
-            x->has_length = true;
-            x->length_left = len;
-        }
-        x->has_length = x->has_length && x->status != 204;
-    } else if (x->has_length && !x->has_trailers) {
-        x->framing = GUACO__FRAMING_LENGTH;
-    } else if (is_whole) {
-        x->framing = GUACO__FRAMING_LENGTH;
-        x->length_left = len;
-    } else if (x->request.version_minor >= 1) {
-        x->framing = GUACO__FRAMING_CHUNKED;
-    } else {
-        x->framing = GUACO__FRAMING_CLOSE;
-    }
-}
-
-/* Queue the head.  Returns 0 or GUACO_E_NOMEM. */
+/*
+ * Queue the head, now that the first piece of the body is there: `whole_bytes`
+ * long if it is all of it, -1 if not.  Returns 0 or GUACO_E_NOMEM.
+ */
 static int
-queue_head(struct guaco__exchange *x)
+queue_head(struct guaco__exchange *x, int64_t whole_bytes)
 {
-    struct guaco__stream *stream = &x->conn->stream;
-    char end[FRAMING_BYTES_MAX];
-    size_t end_len = (size_t)(put_framing(x, end) - end);
-    size_t len = x->head.len + end_len;
-    char *room;
+    struct guaco__h1_response response = {
+        .body_bytes = whole_bytes,
+        .version_minor = x->request.version_minor,
+        .is_head = is_head_request(x),
+        .keep_alive = keeps_connection(x),
+        .trailers = x->has_trailers,
+    };
+    int rc;
 
-    assert(end_len <= sizeof(end));
-    x->answer = GUACO__ANSWER_BODY;
-    if (len > GUACO__STREAM_COPY_MAX) {
-        int rc = guaco__stream_write(stream, x->head.at, x->head.len);
-
-        return rc < 0 ? rc : guaco__stream_write(stream, end, end_len);
-    }
-    room = guaco__stream_reserve(stream, len);
-    if (room == NULL)
+    /* an application that knows HEAD gives no body: that is not its length */
+    if (response.is_head && whole_bytes == 0)
+        response.body_bytes = -1;
+    rc = guaco__h1_end_head(&x->head, &x->draft, &response, &x->decision);
+    if (rc == GUACO_OK)
+        rc = guaco__stream_write(&x->conn->stream, guaco__buf_data(&x->head),
+                                 x->head.len);
+    if (rc < 0)
         return GUACO_E_NOMEM;
-    room = guaco__put(room, x->head);
-    guaco__put(room, (struct guaco_slice){end, end_len});
-    guaco__stream_commit(stream, len);
+    x->length_left = x->decision.length;
+    x->wants_close = !x->decision.keep_alive;
+    x->answer = GUACO__ANSWER_BODY;
     return GUACO_OK;
 }
 
 void
 guaco__answer_push_head(struct guaco__exchange *x)
 {
-    if (x->answer != GUACO__ANSWER_HEAD)
-        return;
-    choose_framing(x, 0, true);
-    if (queue_head(x) < 0)
+    if (x->answer == GUACO__ANSWER_HEAD && queue_head(x, -1) < 0)
         x->conn->has_failed = true;
 }
 
@@ -127,30 +79,25 @@ start_op(struct guaco_exchange *face, int status,
          const struct guaco_field *fields, size_t count, bool trailers)
 {
     struct guaco__exchange *x = guaco__exchange_of(face);
-    struct guaco__head_facts facts;
-    char *at;
+    struct guaco__server *server = x->server;
+    struct guaco__h1_response response = {
+        .status = status,
+        .fields = fields,
+        .field_count = count,
+        .server_line = server->server_line,
+    };
+    int rc;
 
     if (x->conn == NULL || x->conn->has_failed)
         return GUACO_E_CLOSED;
     if (x->answer != GUACO__ANSWER_NONE)
         return GUACO_E_STATE;
-    if (status < 200 || status > 999 ||
-        guaco__head_check(fields, count, &facts) < 0)
-        return GUACO_E_INVALID;
-    at =
-        guaco__arena_alloc(&x->arena, guaco__head_bytes_max(x->server, &facts));
-    if (at == NULL)
-        return GUACO_E_NOMEM;
-    x->head.at = at;
-    x->head.len = (size_t)(guaco__head_format(x->server, status, fields, count,
-                                              &facts, at) -
-                           at);
+    if (server->options.has_date)
+        response.date_line = guaco__server_date_line(server);
+    rc = guaco__h1_begin_head(&x->head, &response, &x->draft);
+    if (rc < 0)
+        return rc == GUACO_E_LIMIT ? GUACO_E_INVALID : rc;
     x->status = status;
-    x->has_length = facts.has_length;
-    x->length_left = facts.length;
-    x->wants_close |= facts.wants_close;
-    x->is_bodyless = status == 204 || status == 304 ||
-                     guaco_slice_equals(x->request.method, GUACO_SLICE("HEAD"));
     x->has_trailers = trailers && x->request.version_minor >= 1;
     x->answer = GUACO__ANSWER_HEAD;
     guaco__conn_touch(x->conn);
@@ -163,13 +110,13 @@ start_op(struct guaco_exchange *face, int status,
 static void
 end_body(struct guaco__exchange *x)
 {
-    if (x->framing == GUACO__FRAMING_LENGTH && x->length_left > 0) {
+    if (x->decision.framing == GUACO__H1_LENGTH && x->length_left > 0) {
         guaco__log(x->server->options.log, GUACO_LOG_WARNING, "server",
                    "response shorter than its content-length missing=%llu",
                    (unsigned long long)x->length_left);
         x->wants_close = true;
     }
-    if (x->framing == GUACO__FRAMING_CHUNKED &&
+    if (x->decision.framing == GUACO__H1_CHUNKED &&
         guaco__stream_write(&x->conn->stream, "0\r\n\r\n", 5) < 0)
         x->conn->has_failed = true;
     x->answer = GUACO__ANSWER_OVER;
@@ -215,24 +162,16 @@ check_state(const struct guaco__exchange *x)
     return GUACO_OK;
 }
 
-/* Before `len` bytes of body: the head, and the size of a chunk. */
+/* Before `len` bytes of body: the size of a chunk. */
 static int
 open_piece(struct guaco__exchange *x, uint64_t len)
 {
-    char line[24];
-    char *at = line;
-    int shift = 60;
+    char line[GUACO__H1_CHUNK_LINE_BYTES];
 
-    if (x->answer == GUACO__ANSWER_HEAD && queue_head(x) < 0)
-        return GUACO_E_NOMEM;
-    if (x->framing != GUACO__FRAMING_CHUNKED || len == 0)
+    if (x->decision.framing != GUACO__H1_CHUNKED || len == 0)
         return GUACO_OK;
-    while (len >> shift == 0)
-        shift -= 4;
-    for (; shift >= 0; shift -= 4)
-        *at++ = "0123456789abcdef"[len >> shift & 15];
-    at = guaco__put(at, GUACO_SLICE("\r\n"));
-    return guaco__stream_write(&x->conn->stream, line, (size_t)(at - line));
+    return guaco__stream_write(&x->conn->stream, line,
+                               guaco__h1_write_chunk_line(line, len));
 }
 
 /* After them. */
@@ -240,9 +179,9 @@ static int
 close_piece(struct guaco__exchange *x, uint64_t len)
 {
     x->sent_bytes += len;
-    if (x->framing == GUACO__FRAMING_LENGTH)
+    if (x->decision.framing == GUACO__H1_LENGTH)
         x->length_left -= len;
-    if (x->framing != GUACO__FRAMING_CHUNKED || len == 0)
+    if (x->decision.framing != GUACO__H1_CHUNKED || len == 0)
         return GUACO_OK;
     return guaco__stream_write(&x->conn->stream, "\r\n", 2);
 }
@@ -251,9 +190,9 @@ close_piece(struct guaco__exchange *x, uint64_t len)
 static uint64_t
 allowed(const struct guaco__exchange *x, uint64_t len)
 {
-    if (x->framing == GUACO__FRAMING_NONE)
+    if (x->decision.framing == GUACO__H1_NO_BODY)
         return 0;
-    if (x->framing == GUACO__FRAMING_LENGTH && len > x->length_left)
+    if (x->decision.framing == GUACO__H1_LENGTH && len > x->length_left)
         return x->length_left;
     return len;
 }
@@ -287,16 +226,16 @@ body_op(struct guaco_exchange *face, struct guaco_bytes data, bool more)
 
     if (rc < 0)
         return rc;
-    if (x->answer == GUACO__ANSWER_HEAD) {
-        if (more && data.len == 0)
-            return GUACO_OK; /* says nothing; the turn's end sends the head */
-        choose_framing(x, data.len, more);
-    }
+    if (more && data.len == 0)
+        return GUACO_OK; /* says nothing; the turn's end sends a head */
+    if (x->answer == GUACO__ANSWER_HEAD &&
+        queue_head(x, more ? -1 : (int64_t)data.len) < 0)
+        return out_of_memory(x);
     len = allowed(x, data.len);
     rc = open_piece(x, len);
     if (rc < 0)
         return out_of_memory(x);
-    if (len < data.len && x->framing == GUACO__FRAMING_LENGTH) {
+    if (len < data.len && x->decision.framing == GUACO__H1_LENGTH) {
         rc = guaco__stream_write(&x->conn->stream, data.at, (size_t)len);
         close_piece(x, len);
         return rc < 0 ? out_of_memory(x) : overlong(x);
@@ -336,8 +275,9 @@ file_op(struct guaco_exchange *face, int fd, off_t offset, uint64_t count,
         count = here;
     if (count > here)
         return GUACO_E_INVALID;
-    if (x->answer == GUACO__ANSWER_HEAD)
-        choose_framing(x, count, more);
+    if (x->answer == GUACO__ANSWER_HEAD &&
+        queue_head(x, more ? -1 : (int64_t)count) < 0)
+        return out_of_memory(x);
     len = allowed(x, count);
     rc = open_piece(x, len);
     if (rc == GUACO_OK)
@@ -348,11 +288,24 @@ file_op(struct guaco_exchange *face, int fd, off_t offset, uint64_t count,
         out_of_memory(x);
         return rc;
     }
-    if (len < count && x->framing == GUACO__FRAMING_LENGTH)
+    if (len < count && x->decision.framing == GUACO__H1_LENGTH)
         return overlong(x);
     if (!more)
         last_piece(x);
     return pressure(x);
+}
+
+/* Queue what one of the writers of http appends to a buffer, which is the
+ * spent one of the head. */
+static int
+queue_spare(struct guaco__exchange *x, int rc)
+{
+    if (rc < 0)
+        return rc == GUACO_E_LIMIT ? GUACO_E_INVALID : rc;
+    rc = guaco__stream_write(&x->conn->stream, guaco__buf_data(&x->head),
+                             x->head.len);
+    guaco__buf_reset(&x->head);
+    return rc;
 }
 
 static int
@@ -360,37 +313,23 @@ trailers_op(struct guaco_exchange *face, const struct guaco_field *fields,
             size_t count)
 {
     struct guaco__exchange *x = guaco__exchange_of(face);
-    struct guaco__head_facts facts;
-    struct guaco__stream *stream;
     int rc;
 
     if (x->conn == NULL || x->conn->has_failed || x->is_aborted)
         return GUACO_E_CLOSED;
     if (x->answer != GUACO__ANSWER_TRAILERS)
         return GUACO_E_STATE;
-    if (guaco__head_check(fields, count, &facts) < 0)
-        return GUACO_E_INVALID;
-    if (x->framing != GUACO__FRAMING_CHUNKED || !x->request.accepts_trailers) {
-        end_body(x);
-        return pressure(x);
+    guaco__buf_reset(&x->head);
+    rc = guaco__h1_write_last_chunk(&x->head, fields, count);
+    if (rc == GUACO_OK && !x->request.accepts_trailers) {
+        guaco__buf_reset(&x->head); /* good ones, but not for this client */
+        rc = guaco__h1_write_last_chunk(&x->head, NULL, 0);
     }
-    stream = &x->conn->stream;
-    rc = guaco__stream_write(stream, "0\r\n", 3);
-    for (size_t i = 0; i < count && rc == GUACO_OK; i++) {
-        struct guaco_slice value = guaco__trim(fields[i].value);
-
-        rc = guaco__stream_write(stream, fields[i].name.at, fields[i].name.len);
-        if (rc == GUACO_OK)
-            rc = guaco__stream_write(stream, ": ", 2);
-        if (rc == GUACO_OK)
-            rc = guaco__stream_write(stream, value.at, value.len);
-        if (rc == GUACO_OK)
-            rc = guaco__stream_write(stream, "\r\n", 2);
-    }
-    if (rc == GUACO_OK)
-        rc = guaco__stream_write(stream, "\r\n", 2);
+    if (x->decision.framing != GUACO__H1_CHUNKED)
+        guaco__buf_reset(&x->head);
+    rc = queue_spare(x, rc);
     if (rc < 0)
-        return out_of_memory(x);
+        return rc;
     x->answer = GUACO__ANSWER_OVER;
     return pressure(x);
 }
@@ -402,9 +341,7 @@ inform_op(struct guaco_exchange *face, int status,
           const struct guaco_field *fields, size_t count)
 {
     struct guaco__exchange *x = guaco__exchange_of(face);
-    struct guaco__head_facts facts;
-    char *at;
-    char *end;
+    int rc;
 
     if (x->conn == NULL || x->conn->has_failed)
         return GUACO_E_CLOSED;
@@ -412,48 +349,51 @@ inform_op(struct guaco_exchange *face, int status,
         return GUACO_E_STATE;
     if (x->request.version_minor == 0)
         return GUACO_E_UNSUPPORTED;
-    if (status < 102 || status > 199 ||
-        guaco__head_check(fields, count, &facts) < 0)
+    if (status == 100)
         return GUACO_E_INVALID;
-    at = guaco__arena_alloc(&x->arena,
-                            guaco__head_bytes_max(x->server, &facts) + 2);
-    if (at == NULL)
-        return GUACO_E_NOMEM;
-    facts.has_server = facts.has_date = true; /* the final head has them */
-    end = guaco__head_format(x->server, status, fields, count, &facts, at);
-    end = guaco__put(end, GUACO_SLICE("\r\n"));
-    if (guaco__stream_write(&x->conn->stream, at, (size_t)(end - at)) < 0)
-        return GUACO_E_NOMEM;
-    guaco__conn_touch(x->conn);
-    return GUACO_OK;
+    rc =
+        queue_spare(x, guaco__h1_write_inform(&x->head, status, fields, count));
+    if (rc == GUACO_OK)
+        guaco__conn_touch(x->conn);
+    return rc;
 }
 
 int
 guaco__answer_refuse(struct guaco__conn *c, int status)
 {
     struct guaco__server *server = c->server;
-    struct guaco_slice reason = guaco__status_reason(status);
+    const char *reason = guaco__status_text(status);
+    size_t reason_len = strlen(reason);
     struct guaco_field fields[] = {
         {GUACO_SLICE("content-type"), GUACO_SLICE("text/plain; charset=utf-8")},
+        {GUACO_SLICE("sec-websocket-version"), GUACO_SLICE("13")},
     };
-    struct guaco__head_facts facts;
-    char text[512];
-    char *out = text;
+    struct guaco__h1_response response = {
+        .status = status,
+        .fields = fields,
+        .field_count = status == 426 ? 2 : 1,
+        .server_line = server->server_line,
+        .body_bytes = (int64_t)reason_len + 1,
+        .version_minor = 1,
+    };
+    struct guaco__h1_decision decision;
+    struct guaco__h1_draft draft;
+    struct guaco__buf *out = &server->scratch;
+    int rc;
 
-    guaco__head_check(fields, 1, &facts);
-    if (guaco__head_bytes_max(server, &facts) + 2 * FRAMING_BYTES_MAX >
-        sizeof(text))
-        facts.has_server = true; /* a very long Server field */
-    out = guaco__head_format(server, status, fields, 1, &facts, out);
-    out = guaco__put(out, GUACO_SLICE("content-length: "));
-    out = guaco__put_number(out, reason.len + 1);
-    out = guaco__put(out, GUACO_SLICE("\r\nconnection: close\r\n\r\n"));
-    out = guaco__put(out, reason);
-    *out++ = '\n';
-    assert((size_t)(out - text) <= sizeof(text));
-    if (guaco__stream_write(&c->stream, text, (size_t)(out - text)) < 0)
-        return GUACO_E_NOMEM;
-    return (int)reason.len + 1;
+    if (server->options.has_date)
+        response.date_line = guaco__server_date_line(server);
+    guaco__buf_reset(out);
+    rc = guaco__h1_begin_head(out, &response, &draft);
+    if (rc == GUACO_OK)
+        rc = guaco__h1_end_head(out, &draft, &response, &decision);
+    if (rc == GUACO_OK)
+        rc = guaco__buf_append(out, reason, reason_len);
+    if (rc == GUACO_OK)
+        rc = guaco__buf_append_byte(out, '\n');
+    if (rc == GUACO_OK)
+        rc = guaco__stream_write(&c->stream, guaco__buf_data(out), out->len);
+    return rc < 0 ? GUACO_E_NOMEM : (int)reason_len + 1;
 }
 
 static void
@@ -467,7 +407,6 @@ abort_op(struct guaco_exchange *face)
         x->status = 500;
         if (guaco__answer_refuse(x->conn, 500) < 0)
             x->conn->has_failed = true;
-        x->framing = GUACO__FRAMING_NONE;
     }
     x->is_aborted = true;
     x->wants_close = true;

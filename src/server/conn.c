@@ -260,7 +260,7 @@ finish(struct guaco__conn *c)
     bool wants_close = x->wants_close;
     /* a client that still waits for 100 may or may not send its body now */
     bool is_unsure = !body_is_done && x->expects_continue;
-    bool is_cut = x->is_aborted && x->framing == GUACO__FRAMING_CLOSE;
+    bool is_cut = x->is_aborted && x->decision.framing == GUACO__H1_UNTIL_CLOSE;
 
     end_exchange(c, x->is_aborted ? GUACO_GONE_ABORTED : GUACO_GONE_DONE);
     if (is_cut) {

@@ -20,6 +20,7 @@
 enum {
     ARENA_BLOCK_BYTES = 2048 - 64,
     ARENA_MAX_BYTES = 1 << 20, /* beside the heads, which have their limit */
+    ANSWER_HEAD_MAX = 1 << 20, /* of one response */
 };
 
 static struct guaco__exchange *
@@ -36,10 +37,19 @@ take(struct guaco__server *server)
     if (x == NULL)
         return NULL;
     guaco__list_init(&x->link);
+    guaco__buf_init(&x->head, ANSWER_HEAD_MAX);
     guaco__arena_init(&x->arena, ARENA_BLOCK_BYTES,
                       ARENA_MAX_BYTES +
                           4 * server->options.limits.head_bytes_max);
     return x;
+}
+
+static void
+free_exchange(struct guaco__exchange *x)
+{
+    guaco__buf_release(&x->head);
+    guaco__arena_release(&x->arena);
+    free(x);
 }
 
 static void
@@ -49,9 +59,9 @@ give_back(struct guaco__exchange *x)
 
     if (server->state == GUACO__SERVER_FREED ||
         server->free_exchange_count >= GUACO__FREE_EXCHANGES_MAX) {
-        guaco__arena_release(&x->arena);
-        free(x);
+        free_exchange(x);
     } else {
+        guaco__buf_reset(&x->head);
         guaco__arena_reset(&x->arena);
         guaco__list_push_front(&server->free_exchanges, &x->link);
         server->free_exchange_count++;
@@ -135,10 +145,12 @@ guaco__exchange_new(struct guaco__server *server, struct guaco__conn *conn,
         return NULL;
 
     struct guaco__arena arena = x->arena;
+    struct guaco__buf answer_head = x->head;
 
     memset(x, 0, server->exchange_bytes);
     guaco__list_init(&x->link);
     x->arena = arena;
+    x->head = answer_head;
     x->face.ops = &guaco__exchange_ops;
     x->face.request = &x->request;
     x->face.app_space = x->app_space;
@@ -176,13 +188,8 @@ guaco__exchanges_release(struct guaco__server *server)
 {
     struct guaco__list *link;
 
-    while ((link = guaco__list_shift(&server->free_exchanges)) != NULL) {
-        struct guaco__exchange *x =
-            GUACO__OF(link, struct guaco__exchange, link);
-
-        guaco__arena_release(&x->arena);
-        free(x);
-    }
+    while ((link = guaco__list_shift(&server->free_exchanges)) != NULL)
+        free_exchange(GUACO__OF(link, struct guaco__exchange, link));
     server->free_exchange_count = 0;
 }
 

@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "guaco/http/app.h"
 #include "guaco/http/parser.h"
+#include "http/h1_writer.h"
 #include "server/spool.h"
 
 struct guaco__conn;
@@ -30,13 +31,6 @@ enum guaco__answer {
     GUACO__ANSWER_BODY,     /* the head is queued */
     GUACO__ANSWER_TRAILERS, /* the body is over, trailers may follow */
     GUACO__ANSWER_OVER,
-};
-
-enum guaco__framing {
-    GUACO__FRAMING_NONE,   /* no body goes out: HEAD, 204, 304 */
-    GUACO__FRAMING_LENGTH, /* Content-Length */
-    GUACO__FRAMING_CHUNKED,
-    GUACO__FRAMING_CLOSE, /* until the connection ends: HTTP/1.0 */
 };
 
 struct guaco__exchange {
@@ -57,19 +51,18 @@ struct guaco__exchange {
     bool half_closed_is_told;
 
     /* the answer */
-    uint8_t answer;  /* enum guaco__answer */
-    uint8_t framing; /* enum guaco__framing */
-    bool is_bodyless;
-    bool has_length;     /* the application gave Content-Length */
-    bool has_trailers;   /* and announced trailers */
+    uint8_t answer;      /* enum guaco__answer */
+    bool has_trailers;   /* the application announced some */
     bool wants_close;    /* the connection does not outlive this exchange */
     bool wants_writable; /* an answer call returned GUACO_E_AGAIN */
     bool is_aborted;
     int status;
-    struct guaco_slice head; /* in the arena: status line and fields */
-    uint64_t length_left;    /* of the announced Content-Length */
-    uint64_t sent_bytes;     /* of the body, for the log */
-    uint64_t begun_ns;       /* for the log */
+    struct guaco__buf head; /* its first part; the memory is kept for reuse */
+    struct guaco__h1_draft draft;
+    struct guaco__h1_decision decision;
+    uint64_t length_left; /* of the announced Content-Length */
+    uint64_t sent_bytes;  /* of the body, for the log */
+    uint64_t begun_ns;    /* for the log */
 
     _Alignas(max_align_t) char app_space[];
 };

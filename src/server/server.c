@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/date.h"
 #include "base/log.h"
 #include "http/fields.h"
 #include "server/conn.h"
@@ -161,6 +160,7 @@ static void
 free_memory(struct guaco__server *server)
 {
     pthread_mutex_destroy(&server->post_lock);
+    guaco__buf_release(&server->scratch);
     free(server->read_buf);
     free(server->fields);
     free(server->field_ids);
@@ -229,6 +229,7 @@ guaco__server_new(struct guaco__server **out, struct guaco__loop *loop,
     guaco__list_init(&server->free_exchanges);
     guaco__list_init(&server->posts);
     pthread_mutex_init(&server->post_lock, NULL);
+    guaco__buf_init(&server->scratch, 4096);
     guaco__stream_pool_init(&server->pool);
     guaco__deadlines_init(&server->deadlines, loop, guaco__conn_expired);
     guaco__timer_init(&server->drain_timer, loop, on_drain_timer);
@@ -300,14 +301,10 @@ guaco__server_date_line(struct guaco__server *server)
     int64_t now = guaco__clock_wall_ms(&server->access.clock) / 1000;
 
     if (now != server->date_second) {
-        char date[GUACO__DATE_HTTP_BYTES];
-
         server->date_second = now;
-        guaco__date_format_http(now, date);
-        server->date_len = (size_t)snprintf(
-            server->date_line, sizeof(server->date_line), "date: %s\r\n", date);
+        guaco__h1_date_line(server->date_line, now);
     }
-    return (struct guaco_slice){server->date_line, server->date_len};
+    return (struct guaco_slice){server->date_line, sizeof(server->date_line)};
 }
 
 /* ---- listening ---- */

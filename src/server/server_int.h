@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "guaco/http/parser.h"
+#include "http/h1_writer.h"
 #include "io/listener.h"
 #include "io/loop.h"
 #include "io/post.h"
@@ -22,7 +23,6 @@ enum {
     GUACO__READ_BYTES = 65536,       /* one read, into the server's buffer */
     GUACO__FREE_EXCHANGES_MAX = 128, /* kept for reuse */
     GUACO__LISTENERS_MAX = 64,
-    GUACO__DATE_LINE_MAX = 48,
 };
 
 enum guaco__server_state {
@@ -58,15 +58,15 @@ struct guaco__server {
     unsigned free_exchange_count;
     size_t exchange_bytes; /* of one, with the application's space */
 
-    char *read_buf; /* GUACO__READ_BYTES, used within one callback */
+    struct guaco__buf scratch; /* for an answer of the server's own */
+    char *read_buf;            /* GUACO__READ_BYTES, used within one callback */
     struct guaco_field *fields; /* the parser's, fields_max entries */
     uint8_t *field_ids;
 
     char *server_text;
     struct guaco_slice server_line; /* "server: ...\r\n", or empty */
     int64_t date_second;
-    size_t date_len;
-    char date_line[GUACO__DATE_LINE_MAX]; /* "date: ...\r\n" */
+    char date_line[GUACO__H1_DATE_LINE_BYTES];
 
     struct guaco__timer drain_timer;
     void (*drain_done)(void *ctx);

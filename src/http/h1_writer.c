@@ -15,9 +15,8 @@ enum {
 
 /* ---- fields --------------------------------------------------------- */
 
-/* The number of a name in any case; -1 when it is not a token. */
-static int
-find_name(struct guaco_slice name)
+int
+guaco__h1_field_id(struct guaco_slice name)
 {
     char lower[NAME_BYTES_MAX + 1];
 
@@ -31,8 +30,8 @@ find_name(struct guaco_slice name)
     return (int)guaco__field_find((struct guaco_slice){lower, name.len});
 }
 
-static int
-append_field(struct guaco__buf *out, const struct guaco_field *field)
+int
+guaco__h1_append_field(struct guaco__buf *out, const struct guaco_field *field)
 {
     size_t len = field->name.len + 2 + field->value.len + 2;
     int rc = guaco__buf_reserve(out, len);
@@ -98,13 +97,13 @@ append_fields(struct guaco__buf *out, const struct guaco_field *fields,
               size_t count, struct guaco__h1_draft *draft)
 {
     for (size_t i = 0; i < count; i++) {
-        int id = find_name(fields[i].name);
+        int id = guaco__h1_field_id(fields[i].name);
         bool writes;
         if (id < 0 || !guaco__is_field_value(fields[i].value))
             return GUACO_E_INVALID;
         int rc = see_field(draft, id, fields[i].value, &writes);
         if (rc == GUACO_OK && writes)
-            rc = append_field(out, &fields[i]);
+            rc = guaco__h1_append_field(out, &fields[i]);
         if (rc != GUACO_OK)
             return rc;
     }
@@ -274,12 +273,12 @@ guaco__h1_write_inform(struct guaco__buf *out, int status,
 static int
 append_trailer(struct guaco__buf *out, const struct guaco_field *field)
 {
-    int id = find_name(field->name);
+    int id = guaco__h1_field_id(field->name);
 
     if (id < 0 || guaco__h1_is_forbidden_trailer((unsigned)id) ||
         !guaco__is_field_value(field->value))
         return GUACO_E_INVALID;
-    return append_field(out, field);
+    return guaco__h1_append_field(out, field);
 }
 
 int

@@ -112,6 +112,13 @@ guaco__h1_write_chunk_line(char out[GUACO__H1_CHUNK_LINE_BYTES], uint64_t size);
 
 void guaco__h1_date_line(char out[GUACO__H1_DATE_LINE_BYTES], int64_t unix_s);
 
+/* The number of a name in any case (fields.h); -1 when it is not a token. */
+int guaco__h1_field_id(struct guaco_slice name);
+
+/* Append one field line; name and value were checked. */
+int
+guaco__h1_append_field(struct guaco__buf *out, const struct guaco_field *field);
+
 /* "HTTP/1.1 200 OK" CRLF for the registered statuses, empty for others.  Lives
  * for ever. */
 struct guaco_slice guaco__h1_status_line(int status);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "server/conn.h"
 #include "server/request.h"
+#include "server/websocket.h"
 
 /* ---- the head ---- */
 
@@ -132,16 +133,15 @@ last_piece(struct guaco__exchange *x)
         end_body(x);
 }
 
-/* What the caller is told once a piece was queued. */
-static int
-pressure(struct guaco__exchange *x)
+int
+guaco__answer_pressure(struct guaco__exchange *x)
 {
     struct guaco__conn *c = x->conn;
     const struct guaco__server_limits *limits = &x->server->options.limits;
 
     guaco__conn_touch(c);
     if (c->stream.queued_bytes <= limits->out_high_bytes ||
-        x->answer != GUACO__ANSWER_BODY)
+        (x->answer != GUACO__ANSWER_BODY && x->answer != GUACO__ANSWER_SOCKET))
         return GUACO_OK;
     if (guaco__stream_flush(&c->stream) == GUACO_E_CLOSED)
         c->has_failed = true; /* the piece was taken; the next is refused */
@@ -253,7 +253,7 @@ body_op(struct guaco_exchange *face, struct guaco_bytes data, bool more)
         x->conn->has_failed = true;
     if (!more)
         last_piece(x);
-    return pressure(x);
+    return guaco__answer_pressure(x);
 }
 
 static int
@@ -292,7 +292,7 @@ file_op(struct guaco_exchange *face, int fd, off_t offset, uint64_t count,
         return overlong(x);
     if (!more)
         last_piece(x);
-    return pressure(x);
+    return guaco__answer_pressure(x);
 }
 
 /* Queue what one of the writers of http appends to a buffer, which is the
@@ -331,7 +331,7 @@ trailers_op(struct guaco_exchange *face, const struct guaco_field *fields,
     if (rc < 0)
         return rc;
     x->answer = GUACO__ANSWER_OVER;
-    return pressure(x);
+    return guaco__answer_pressure(x);
 }
 
 /* ---- the rest ---- */
@@ -409,6 +409,7 @@ abort_op(struct guaco_exchange *face)
             x->conn->has_failed = true;
     }
     x->is_aborted = true;
+    x->reason = GUACO_GONE_ABORTED;
     x->wants_close = true;
     x->answer = GUACO__ANSWER_OVER;
     guaco__conn_touch(x->conn);
@@ -436,29 +437,6 @@ wait_op(struct guaco_exchange *face, uint32_t timeout_ms)
     return rc;
 }
 
-static int
-accept_op(struct guaco_exchange *face, struct guaco_slice subprotocol,
-          const struct guaco_field *fields, size_t count)
-{
-    (void)face, (void)subprotocol, (void)fields, (void)count;
-    return GUACO_E_STATE;
-}
-
-static int
-send_op(struct guaco_exchange *face, enum guaco_message_type type,
-        struct guaco_bytes data)
-{
-    (void)face, (void)type, (void)data;
-    return GUACO_E_STATE;
-}
-
-static int
-close_op(struct guaco_exchange *face, uint16_t code, struct guaco_slice reason)
-{
-    (void)face, (void)code, (void)reason;
-    return GUACO_E_STATE;
-}
-
 const struct guaco_exchange_ops guaco__exchange_ops = {
     .inform = inform_op,
     .start = start_op,
@@ -467,9 +445,9 @@ const struct guaco_exchange_ops guaco__exchange_ops = {
     .trailers = trailers_op,
     .abort = abort_op,
     .consumed = guaco__request_consumed_op,
-    .accept = accept_op,
-    .send = send_op,
-    .close = close_op,
+    .accept = guaco__socket_accept_op,
+    .send = guaco__socket_send_op,
+    .close = guaco__socket_close_op,
     .spooled = guaco__request_spooled_op,
     .ref = guaco__exchange_ref_op,
     .unref = guaco__exchange_unref_op,

@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "server/request.h"
+#include "server/websocket.h"
 
 enum {
     STEPS_MAX = 256, /* of one run: other connections wait too */
@@ -107,6 +108,8 @@ end_exchange(struct guaco__conn *c, enum guaco_gone_reason reason)
     struct guaco_app *app = c->server->app;
 
     guaco__access_exchange(&c->server->access, x);
+    if (x->socket != NULL)
+        guaco__socket_end(x, reason);
     if (x->is_begun)
         app->ops->gone(app, &x->face, reason);
     c->x = NULL;
@@ -179,18 +182,17 @@ fail_exchange(struct guaco__conn *c, enum guaco_gone_reason reason, int status)
     return NEXT_STEP;
 }
 
-/* A status to refuse it with, or 0. */
+/* A status to refuse it with, 101 for a WebSocket, or 0. */
 static int
-judge(struct guaco__conn *c, const struct guaco_http_head *head)
+judge(struct guaco__conn *c, const struct guaco_http_head *head,
+      struct guaco__ws_request *request)
 {
     const struct guaco__server *server = c->server;
-    const struct guaco__server_limits *limits = &server->options.limits;
+    uint32_t most = server->options.limits.concurrency_max;
 
-    if (limits->concurrency_max != 0 &&
-        server->stats.exchanges_open >= limits->concurrency_max)
+    if (most != 0 && server->stats.exchanges_open >= most)
         return 503;
-    (void)head;
-    return 0;
+    return guaco__socket_judge(server, head, request);
 }
 
 static enum next
@@ -198,20 +200,27 @@ begin(struct guaco__conn *c, struct guaco__input *in,
       const struct guaco_http_head *head)
 {
     struct guaco__server *server = c->server;
-    int status = judge(c, head);
+    struct guaco__ws_request request;
+    int status = judge(c, head, &request);
+    int rc = GUACO_OK;
 
-    if (status != 0)
+    if (status != 0 && status != 101)
         return refuse(c, head, status);
     c->x = guaco__exchange_new(server, c, head, in->at);
     if (c->x == NULL)
         return refuse(c, head, 503);
+    if (status == 101)
+        rc = guaco__socket_prepare(c->x, head, &request);
     take(in, head->bytes);
     c->request_count++;
     server->stats.requests++;
+    if (server->options.limits.requests_max != 0 &&
+        server->stats.requests >= server->options.limits.requests_max)
+        server->is_exhausted = true;
     c->state = GUACO__CONN_EXCHANGE;
-    if (guaco__request_begin(c->x, in->len) < 0)
-        return fail_exchange(c, GUACO_GONE_ABORTED, 503);
-    return NEXT_STEP;
+    if (rc == GUACO_OK)
+        rc = guaco__request_begin(c->x, in->len);
+    return rc < 0 ? fail_exchange(c, GUACO_GONE_ABORTED, 503) : NEXT_STEP;
 }
 
 static enum next
@@ -260,9 +269,10 @@ finish(struct guaco__conn *c)
     bool wants_close = x->wants_close;
     /* a client that still waits for 100 may or may not send its body now */
     bool is_unsure = !body_is_done && x->expects_continue;
+    enum guaco_gone_reason reason = (enum guaco_gone_reason)x->reason;
     bool is_cut = x->is_aborted && x->decision.framing == GUACO__H1_UNTIL_CLOSE;
 
-    end_exchange(c, x->is_aborted ? GUACO_GONE_ABORTED : GUACO_GONE_DONE);
+    end_exchange(c, reason);
     if (is_cut) {
         guaco__stream_reset(&c->stream);
         c->state = GUACO__CONN_CLOSED;
@@ -311,7 +321,11 @@ step_exchange(struct guaco__conn *c, struct guaco__input *in)
         return NEXT_STEP;
     if (x->answer == GUACO__ANSWER_OVER)
         return finish(c);
-    if (c->is_eof && !x->body_is_done)
+    if (x->answer == GUACO__ANSWER_SOCKET) {
+        c->state = GUACO__CONN_SOCKET;
+        return NEXT_STEP;
+    }
+    if (c->is_eof && (!x->body_is_done || x->socket != NULL))
         return break_off(c, GUACO_GONE_CLIENT);
     if (c->is_eof && !x->half_closed_is_told) {
         x->half_closed_is_told = true;
@@ -347,6 +361,21 @@ step_skip(struct guaco__conn *c, struct guaco__input *in)
         return c->is_eof ? break_off(c, GUACO_GONE_CLIENT) : NEXT_WAIT;
     if (event.type == GUACO_HTTP_DONE)
         c->state = GUACO__CONN_HEAD;
+    return NEXT_STEP;
+}
+
+/* ---- SOCKET ---- */
+
+static enum next
+step_socket(struct guaco__conn *c, struct guaco__input *in)
+{
+    guaco__socket_run(c->x, in);
+    if (c->has_failed)
+        return NEXT_STEP;
+    if (c->x->answer != GUACO__ANSWER_OVER)
+        return NEXT_WAIT;
+    finish(c);
+    c->must_linger = true;
     return NEXT_STEP;
 }
 
@@ -391,6 +420,7 @@ step(struct guaco__conn *c, struct guaco__input *in)
     case GUACO__CONN_HEAD: return step_head(c, in);
     case GUACO__CONN_EXCHANGE: return step_exchange(c, in);
     case GUACO__CONN_SKIP: return step_skip(c, in);
+    case GUACO__CONN_SOCKET: return step_socket(c, in);
     case GUACO__CONN_CLOSING: return step_closing(c, in);
     case GUACO__CONN_LINGER: return step_linger(c, in);
     case GUACO__CONN_CLOSED: return NEXT_WAIT;
@@ -441,11 +471,19 @@ run(struct guaco__conn *c, struct guaco__input *in)
         if (steps == STEPS_MAX)
             break;
     }
-    guaco__conn_touch(c);
-    guaco__loop_keep_awake(c->server->loop);
+    c->has_more = true;
 }
 
 /* ---- between runs ---- */
+
+/* It stopped for the others' sake, not for want of work. */
+static void
+run_again(struct guaco__conn *c)
+{
+    c->has_more = false;
+    guaco__conn_touch(c);
+    guaco__loop_keep_awake(c->server->loop);
+}
 
 static void
 set_deadline(struct guaco__conn *c, enum guaco__deadline_kind kind,
@@ -455,6 +493,16 @@ set_deadline(struct guaco__conn *c, enum guaco__deadline_kind kind,
         return;
     guaco__deadline_set(&c->server->deadlines, &c->deadline, kind,
                         guaco__server_now_ms(c->server));
+}
+
+static void
+settle_socket(struct guaco__conn *c, bool has_read)
+{
+    if (c->x->socket->close_is_sent)
+        set_deadline(c, GUACO__DEADLINE_WS_CLOSE, false);
+    else if (has_read ||
+             !guaco__deadline_is(&c->deadline, GUACO__DEADLINE_WS_PONG))
+        set_deadline(c, GUACO__DEADLINE_WS_PING, has_read);
 }
 
 /* What the client owes us in this state, and until when. */
@@ -475,6 +523,7 @@ settle_deadline(struct guaco__conn *c, bool has_read)
             set_deadline(c, GUACO__DEADLINE_BODY, has_read);
         break;
     case GUACO__CONN_SKIP: set_deadline(c, GUACO__DEADLINE_BODY, false); break;
+    case GUACO__CONN_SOCKET: settle_socket(c, has_read); break;
     case GUACO__CONN_CLOSING: guaco__deadline_clear(&c->deadline); break;
     case GUACO__CONN_LINGER:
         set_deadline(c, GUACO__DEADLINE_LINGER, false);
@@ -525,6 +574,8 @@ run_with(struct guaco__conn *c, struct guaco__input *in, bool has_read)
         settle_reading(c);
         if (c->has_failed || (c->x != NULL && guaco__answer_is_held(c->x)))
             guaco__conn_touch(c);
+        if (c->has_more)
+            run_again(c);
     } else {
         conn_free(c);
     }
@@ -637,9 +688,13 @@ void
 guaco__conn_abort(struct guaco__conn *c, enum guaco_gone_reason reason)
 {
     assert(!c->is_running);
-    if (c->x != NULL && c->x->answer >= GUACO__ANSWER_BODY)
+    bool is_socket = c->x != NULL && c->x->answer == GUACO__ANSWER_SOCKET;
+
+    if (c->x != NULL && !is_socket && c->x->answer >= GUACO__ANSWER_BODY)
         guaco__stream_reset(&c->stream);
     break_off(c, reason);
+    if (is_socket && c->stream.queued_bytes > 0)
+        guaco__stream_flush(&c->stream); /* the close frame, if it fits */
     conn_free(c);
 }
 
@@ -681,6 +736,9 @@ guaco__conn_expired(struct guaco__deadlines *all,
     case GUACO__DEADLINE_WS_PING:
     case GUACO__DEADLINE_WS_PONG:
     case GUACO__DEADLINE_WS_CLOSE:
+        guaco__socket_expired(c->x, kind);
+        guaco__conn_run(c);
+        break;
     case GUACO__DEADLINE_COUNT: break;
     }
 }

@@ -7,6 +7,7 @@
  *
  *   HEAD -> EXCHANGE -> HEAD ...            requests, one after another
  *           EXCHANGE -> SKIP -> HEAD        the body was not read by anyone
+ *           EXCHANGE -> SOCKET -> CLOSING   a WebSocket
  *   any  -> CLOSING -> LINGER -> CLOSED     what is queued leaves, then the end
  *
  * One exchange at a time: what a client sends ahead of its turn stays in `in`,
@@ -23,6 +24,7 @@ enum guaco__conn_state {
     GUACO__CONN_HEAD,
     GUACO__CONN_EXCHANGE,
     GUACO__CONN_SKIP,
+    GUACO__CONN_SOCKET,
     GUACO__CONN_CLOSING,
     GUACO__CONN_LINGER,
     GUACO__CONN_CLOSED,
@@ -40,7 +42,7 @@ struct guaco__conn {
     struct guaco__server *server;
     struct guaco__list link;         /* of server->conns */
     struct guaco__list touched_link; /* of server->touched */
-    struct guaco__exchange *x;       /* in EXCHANGE */
+    struct guaco__exchange *x;       /* in EXCHANGE and SOCKET */
     struct guaco_http_parser parser;
     struct guaco__buf in;
     struct guaco__deadline deadline;      /* for the client's next step */
@@ -54,6 +56,7 @@ struct guaco__conn {
     bool has_failed;       /* reset, or sending failed */
     bool closes_when_idle; /* the server drains */
     bool must_linger;      /* the client may still be sending */
+    bool has_more;         /* a step stopped early: run it again next turn */
     bool has_unread;       /* bytes stay unread for want of a window */
     struct guaco__peer peer;
 };

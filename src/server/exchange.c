@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http/fields.h"
 #include "os/clock.h"
 #include "server/conn.h"
 
@@ -67,34 +66,6 @@ give_back(struct guaco__exchange *x)
         server->free_exchange_count++;
     }
     guaco__server_unref(server);
-}
-
-/* The subprotocols offered, all fields of that name joined by commas. */
-static bool
-copy_subprotocols(struct guaco__exchange *x)
-{
-    const struct guaco_request *r = &x->request;
-    size_t len = 0;
-
-    for (size_t i = 0; i < r->field_count; i++)
-        if (r->field_ids[i] == GUACO__FIELD_SEC_WEBSOCKET_PROTOCOL)
-            len += r->fields[i].value.len + 1;
-    if (len == 0)
-        return true;
-
-    char *at = guaco__arena_alloc(&x->arena, len);
-
-    if (at == NULL)
-        return false;
-    x->request.subprotocols = (struct guaco_slice){at, len - 1};
-    for (size_t i = 0; i < r->field_count; i++) {
-        if (r->field_ids[i] != GUACO__FIELD_SEC_WEBSOCKET_PROTOCOL)
-            continue;
-        memcpy(at, r->fields[i].value.at, r->fields[i].value.len);
-        at += r->fields[i].value.len;
-        *at++ = ',';
-    }
-    return true;
 }
 
 static bool
@@ -164,8 +135,7 @@ guaco__exchange_new(struct guaco__server *server, struct guaco__conn *conn,
     server->stats.exchanges_open++;
     if (server->access.format != GUACO__ACCESS_OFF)
         x->begun_ns = guaco__clock_mono_ns();
-    if (!copy_head(x, head, head_at) ||
-        (head->upgrade.len > 0 && !copy_subprotocols(x))) {
+    if (!copy_head(x, head, head_at)) {
         guaco__exchange_end(x);
         return NULL;
     }

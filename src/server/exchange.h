@@ -24,12 +24,14 @@
 
 struct guaco__conn;
 struct guaco__server;
+struct guaco__socket;
 
 enum guaco__answer {
     GUACO__ANSWER_NONE,
     GUACO__ANSWER_HEAD,     /* put together, not queued */
     GUACO__ANSWER_BODY,     /* the head is queued */
     GUACO__ANSWER_TRAILERS, /* the body is over, trailers may follow */
+    GUACO__ANSWER_SOCKET,   /* a WebSocket was accepted */
     GUACO__ANSWER_OVER,
 };
 
@@ -56,6 +58,7 @@ struct guaco__exchange {
     bool wants_close;    /* the connection does not outlive this exchange */
     bool wants_writable; /* an answer call returned GUACO_E_AGAIN */
     bool is_aborted;
+    uint8_t reason; /* enum guaco_gone_reason, once the answer is over */
     int status;
     struct guaco__buf head; /* its first part; the memory is kept for reuse */
     struct guaco__h1_draft draft;
@@ -63,6 +66,8 @@ struct guaco__exchange {
     uint64_t length_left; /* of the announced Content-Length */
     uint64_t sent_bytes;  /* of the body, for the log */
     uint64_t begun_ns;    /* for the log */
+
+    struct guaco__socket *socket; /* of a WebSocket, in the arena */
 
     _Alignas(max_align_t) char app_space[];
 };
@@ -105,6 +110,9 @@ guaco__answer_is_held(const struct guaco__exchange *x)
 /* Queue the head if it still waits for its framing: the body may be long in
  * coming (the end of a turn). */
 void guaco__answer_push_head(struct guaco__exchange *x);
+
+/* After something was queued: 0, or GUACO_E_AGAIN if too much waits. */
+int guaco__answer_pressure(struct guaco__exchange *x);
 
 /* Queue a whole answer of the server's own, with `connection: close` and the
  * reason as text, on conn, which may have no exchange.  Returns the bytes of

@@ -7,7 +7,8 @@
 static bool
 is_spooling(const struct guaco__exchange *x)
 {
-    return x->server->app->ops->wants_whole_body && !x->is_begun;
+    return x->server->app->ops->wants_whole_body && !x->is_begun &&
+           x->socket == NULL;
 }
 
 static int
@@ -39,7 +40,8 @@ guaco__request_begin(struct guaco__exchange *x, size_t here_bytes)
 
     x->request.body_is_here =
         body_bytes >= 0 && (uint64_t)body_bytes <= here_bytes;
-    if (!x->server->app->ops->wants_whole_body || body_bytes == 0)
+    if (!x->server->app->ops->wants_whole_body || body_bytes == 0 ||
+        x->socket != NULL)
         return tell_begin(x);
     x->request.body_is_here = true; /* it will be, once begin is told */
     if (x->expects_continue)
@@ -75,7 +77,7 @@ on_end(struct guaco__exchange *x)
         if (rc < 0)
             return rc;
     }
-    if (x->answer != GUACO__ANSWER_OVER)
+    if (x->answer != GUACO__ANSWER_OVER && x->socket == NULL)
         app->ops->end(app, &x->face);
     return GUACO_OK;
 }

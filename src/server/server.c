@@ -20,6 +20,7 @@
 enum {
     EXCHANGE_BYTES_MAX = 4096, /* of an application's own space */
     SERVER_NAME_MAX = 128,
+    WS_DEFLATE_FROM = 256, /* bytes: shorter messages hardly shrink */
 };
 
 void
@@ -95,7 +96,7 @@ check_options(const struct guaco__server_options *options,
     return GUACO_OK;
 }
 
-/* The parser's own limits, derived from the server's. */
+/* The limits of the parser and of WebSocket, derived from the server's. */
 static void
 set_http_limits(struct guaco__server *server)
 {
@@ -106,6 +107,12 @@ set_http_limits(struct guaco__server *server)
     limits.fields = l->fields_max;
     limits.body_bytes = l->body_bytes_max;
     server->http_limits = limits;
+    server->ws_limits = (struct guaco__ws_limits){
+        .frame_bytes = l->ws_frame_bytes_max,
+        .message_bytes = l->ws_message_bytes_max,
+        .fragments = l->ws_fragments_max,
+        .deflate_from = WS_DEFLATE_FROM,
+    };
 }
 
 static void

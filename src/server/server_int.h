@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "guaco/http/parser.h"
 #include "http/h1_writer.h"
+#include "http/ws.h"
 #include "io/listener.h"
 #include "io/loop.h"
 #include "io/post.h"
@@ -38,6 +39,7 @@ struct guaco__server {
     struct guaco_app *app;
     struct guaco__server_options options;
     struct guaco_http_limits http_limits;
+    struct guaco__ws_limits ws_limits;
     struct guaco__server_stats stats;
     enum guaco__server_state state;
     bool is_exhausted; /* requests_max was reached */

@@ -28,7 +28,8 @@
 #include "guaco/error.h"
 #include "guaco/task.h"
 
-#define GUACO__QUEUES_MAX 255u /* names a store; 8 bits of a rank */
+#define GUACO__QUEUES_MAX 255u             /* names a store */
+#define GUACO__DEAD_TTL_S (7u * 24 * 3600) /* of the result of a dead task */
 
 /* A task on its way in.  `envelope` is opaque (envelope.h). */
 struct guaco__put {
@@ -332,7 +333,7 @@ struct guaco__store_ops {
                   struct guaco_error *err);
     void (*ring)(struct guaco__store *store,
                  const struct guaco__notice *notice);
-    int (*wait_fd)(const struct guaco__store *store);
+    int (*wait_fd)(struct guaco__store *store);
     size_t (*hear)(struct guaco__store *store, struct guaco__notice *out,
                    size_t max);
 };
@@ -340,6 +341,7 @@ struct guaco__store_ops {
 struct guaco__store {
     const struct guaco__store_ops *ops;
     struct guaco__touched touched; /* by the last run */
+    uint32_t wait_ms;              /* set by open: how long a run may wait */
 };
 
 extern const struct guaco__store_ops guaco__store_memory;

@@ -1,0 +1,311 @@
+/* The SQLite store's table of operations and its transactions; see
+ * sqlite_int.h. */
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "sqlite_int.h"
+
+/* Pages in the log at which the one who holds the lock checkpoints: a longer
+ * log is slower to search, a shorter one is synced more often. */
+#define WAL_PAGES 2000
+
+static struct sqlite_store *
+self_of(struct guaco__store *store)
+{
+    assert(store->ops == &guaco__store_sqlite);
+    return (struct sqlite_store *)store;
+}
+
+/* ---- life ---- */
+
+static int
+note_log(void *ctx, sqlite3 *db, const char *name, int pages)
+{
+    struct sqlite_store *self = ctx;
+
+    (void)db;
+    (void)name;
+    self->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+static int
+sqlite_open(struct guaco__store *store, const char *rest,
+            struct guaco_error *err)
+{
+    struct sqlite_store *self = self_of(store);
+    int rc = guaco__proc_boot_id(self->boot_id, err);
+
+    if (rc == GUACO_OK)
+        rc = guaco__clock_open(&self->clock, NULL, err);
+    if (rc != GUACO_OK)
+        return rc;
+    rc = guaco__sqlite_connect(self, rest, err);
+    if (rc != GUACO_OK) {
+        guaco__clock_close(&self->clock);
+        return rc;
+    }
+    self->next_checkpoint = WAL_PAGES;
+    (void)sqlite3_wal_hook(self->db, note_log, self);
+    return GUACO_OK;
+}
+
+static void
+sqlite_close(struct guaco__store *store)
+{
+    struct sqlite_store *self = self_of(store);
+    uint64_t deadline_ns = guaco__clock_mono_ns() + 2000000000u;
+
+    for (size_t i = 0; i < SQL_COUNT; i++)
+        (void)sqlite3_finalize(self->statements[i]);
+    /* The last one to close checkpoints, which needs the lock; if it cannot be
+     * had, the log stays for the next one. */
+    bool is_locked =
+        guaco__bell_lock(&self->bell, deadline_ns, NULL) == GUACO_OK;
+    if (!is_locked)
+        (void)sqlite3_db_config(self->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1,
+                                NULL);
+    (void)sqlite3_close(self->db);
+    if (is_locked)
+        guaco__bell_unlock(&self->bell);
+    guaco__bell_close(&self->bell);
+    guaco__clock_close(&self->clock);
+}
+
+/* ---- ops ---- */
+
+static bool
+is_write(const struct guaco__op *op)
+{
+    switch (op->kind) {
+    case GUACO__OP_OWNER_LIST:
+    case GUACO__OP_RECUR_LIST:
+    case GUACO__OP_STATS:
+    case GUACO__OP_LIST: return false;
+    case GUACO__OP_READ: return op->read.take;
+    case GUACO__OP_PUT:
+    case GUACO__OP_CLAIM:
+    case GUACO__OP_FINISH:
+    case GUACO__OP_RELEASE:
+    case GUACO__OP_EVENT:
+    case GUACO__OP_OWNER_OPEN:
+    case GUACO__OP_OWNER_RENEW:
+    case GUACO__OP_OWNER_REAP:
+    case GUACO__OP_PROMOTE:
+    case GUACO__OP_SWEEP:
+    case GUACO__OP_RECUR_SET:
+    case GUACO__OP_TICK:
+    case GUACO__OP_PURGE:
+    case GUACO__OP_REPLAY: break;
+    }
+    return true;
+}
+
+static int
+run_op(struct sqlite_store *self, struct guaco__op *op)
+{
+    switch (op->kind) {
+    case GUACO__OP_PUT:
+        return guaco__sqlite_put(self, op->put.tasks, op->put.n);
+    case GUACO__OP_CLAIM: return guaco__sqlite_claim(self, &op->claim);
+    case GUACO__OP_FINISH: return guaco__sqlite_finish(self, &op->finish);
+    case GUACO__OP_RELEASE: return guaco__sqlite_release(self, &op->release);
+    case GUACO__OP_EVENT: return guaco__sqlite_event(self, &op->event);
+    case GUACO__OP_OWNER_OPEN:
+        return guaco__sqlite_owner_open(self, &op->owner);
+    case GUACO__OP_OWNER_RENEW:
+        return guaco__sqlite_owner_renew(self, &op->owner);
+    case GUACO__OP_OWNER_REAP: return guaco__sqlite_owner_reap(self, &op->reap);
+    case GUACO__OP_OWNER_LIST:
+        return guaco__sqlite_owner_list(self, &op->owners);
+    case GUACO__OP_READ: return guaco__sqlite_read(self, &op->read);
+    case GUACO__OP_PROMOTE: return guaco__sqlite_promote(self, &op->promote);
+    case GUACO__OP_SWEEP: return guaco__sqlite_sweep(self, &op->sweep);
+    case GUACO__OP_RECUR_SET:
+        return guaco__sqlite_recur_set(self, &op->recur_set);
+    case GUACO__OP_RECUR_LIST:
+        return guaco__sqlite_recur_list(self, &op->recur_list);
+    case GUACO__OP_TICK: return guaco__sqlite_tick(self, &op->tick);
+    case GUACO__OP_STATS: return guaco__sqlite_stats(self, &op->stats);
+    case GUACO__OP_LIST: return guaco__sqlite_list(self, &op->list);
+    case GUACO__OP_PURGE: return guaco__sqlite_purge(self, &op->purge);
+    case GUACO__OP_REPLAY: return guaco__sqlite_replay(self, &op->replay);
+    }
+    return GUACO_E_STATE;
+}
+
+/* What concerns one op alone; it changed nothing then. */
+static bool
+is_own(int rc)
+{
+    return rc == GUACO_E_LOST || rc == GUACO_E_MISSING || rc == GUACO_E_STATE ||
+           rc == GUACO_E_LIMIT;
+}
+
+/* Take back what ops gave out in a transaction that failed. */
+static void
+take_back(struct guaco__op *op)
+{
+    switch (op->kind) {
+    case GUACO__OP_CLAIM:
+        for (uint32_t i = 0; i < op->claim.count; i++)
+            free((void *)(uintptr_t)op->claim.rows[i].envelope.at);
+        op->claim.count = 0;
+        break;
+    case GUACO__OP_OWNER_REAP:
+        free(op->reap.dead);
+        op->reap.dead = NULL;
+        op->reap.dead_count = 0;
+        op->reap.returned = 0;
+        break;
+    case GUACO__OP_READ: guaco_news_release(op->read.news); break;
+    case GUACO__OP_OWNER_LIST:
+        free(op->owners.owners);
+        op->owners.owners = NULL;
+        op->owners.n = 0;
+        break;
+    case GUACO__OP_RECUR_LIST:
+        free(op->recur_list.all);
+        op->recur_list.all = NULL;
+        op->recur_list.n = 0;
+        break;
+    case GUACO__OP_PROMOTE: op->promote.count = 0; break;
+    case GUACO__OP_SWEEP: op->sweep.count = 0; break;
+    case GUACO__OP_PURGE: op->purge.count = 0; break;
+    case GUACO__OP_REPLAY: op->replay.count = 0; break;
+    case GUACO__OP_PUT:
+    case GUACO__OP_FINISH:
+    case GUACO__OP_RELEASE:
+    case GUACO__OP_EVENT:
+    case GUACO__OP_OWNER_OPEN:
+    case GUACO__OP_OWNER_RENEW:
+    case GUACO__OP_RECUR_SET:
+    case GUACO__OP_TICK:
+    case GUACO__OP_STATS:
+    case GUACO__OP_LIST: break;
+    }
+}
+
+/* ---- transactions ---- */
+
+static int
+run_ops(struct sqlite_store *self, struct guaco__op **ops, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        int rc = run_op(self, ops[i]);
+        ops[i]->rc = rc;
+        if (rc != GUACO_OK && !is_own(rc))
+            return rc;
+    }
+    return GUACO_OK;
+}
+
+static int
+run_transaction(struct sqlite_store *self, bool writes, struct guaco__op **ops,
+                size_t n, struct guaco_error *err)
+{
+    int rc = guaco__sql_exec(self, writes ? SQL_BEGIN_WRITE : SQL_BEGIN_READ, 0,
+                             NULL);
+
+    if (rc == GUACO_OK)
+        rc = run_ops(self, ops, n);
+    if (rc == GUACO_OK)
+        rc = guaco__sql_exec(self, SQL_COMMIT, 0, NULL);
+    if (rc == GUACO_OK)
+        return GUACO_OK;
+
+    const char *text =
+        rc == GUACO_E_NOMEM ? "out of memory" : sqlite3_errmsg(self->db);
+    (void)guaco_fail(err, rc, 0, "sqlite: %s", text);
+    if (!sqlite3_get_autocommit(self->db))
+        (void)guaco__sql_exec(self, SQL_ROLLBACK, 0, NULL);
+    self->queues_known = false;
+    for (size_t i = 0; i < n; i++)
+        take_back(ops[i]);
+    return rc;
+}
+
+/* By the holder of the lock.  One that did not get through (a reader is in the
+ * log) is tried again when the log has grown as much once more. */
+static void
+checkpoint(struct sqlite_store *self)
+{
+    int in_log = 0, done = 0;
+
+    (void)sqlite3_wal_checkpoint_v2(self->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
+                                    &in_log, &done);
+    self->next_checkpoint = in_log > done ? in_log + WAL_PAGES : WAL_PAGES;
+}
+
+static int
+sqlite_run(struct guaco__store *store, struct guaco__op **ops, size_t n,
+           uint64_t deadline_ns, struct guaco_error *err)
+{
+    struct sqlite_store *self = self_of(store);
+    bool writes = false;
+
+    for (size_t i = 0; i < n; i++)
+        writes = is_write(ops[i]) || writes;
+    self->now_ms = guaco__clock_wall_ms(&self->clock);
+    if (!writes)
+        return run_transaction(self, false, ops, n, err);
+
+    int rc = guaco__bell_lock(&self->bell, deadline_ns, err);
+    if (rc != GUACO_OK)
+        return rc;
+    rc = run_transaction(self, true, ops, n, err);
+    /* Ids that the file does not know of must not be given out: read it again. */
+    if (rc != GUACO_OK)
+        *guaco__bell_limit_id(&self->bell) = 0;
+    else if (self->wal_pages >= self->next_checkpoint)
+        checkpoint(self);
+    guaco__bell_unlock(&self->bell);
+    return rc;
+}
+
+static int64_t
+sqlite_now_ms(const struct guaco__store *store)
+{
+    return guaco__clock_wall_ms(&((const struct sqlite_store *)store)->clock);
+}
+
+/* ---- wake-ups ---- */
+
+static int
+sqlite_listen(struct guaco__store *store, const struct guaco__notice *notice,
+              bool on, struct guaco_error *err)
+{
+    return guaco__bell_listen(&self_of(store)->bell, notice, on, err);
+}
+
+static void
+sqlite_ring(struct guaco__store *store, const struct guaco__notice *notice)
+{
+    guaco__bell_ring(&self_of(store)->bell, notice);
+}
+
+static int
+sqlite_wait_fd(struct guaco__store *store)
+{
+    return guaco__bell_fd(&self_of(store)->bell);
+}
+
+static size_t
+sqlite_hear(struct guaco__store *store, struct guaco__notice *out, size_t max)
+{
+    return guaco__bell_hear(&self_of(store)->bell, out, max);
+}
+
+const struct guaco__store_ops guaco__store_sqlite = {
+    .scheme = "sqlite",
+    .size = sizeof(struct sqlite_store),
+    .open = sqlite_open,
+    .close = sqlite_close,
+    .run = sqlite_run,
+    .now_ms = sqlite_now_ms,
+    .listen = sqlite_listen,
+    .ring = sqlite_ring,
+    .wait_fd = sqlite_wait_fd,
+    .hear = sqlite_hear,
+};

@@ -1,0 +1,85 @@
+/* Tasks on their way into a store: checked and encoded once for all stores. */
+
+#include "front.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "envelope.h"
+
+/* An envelope's fixed part at its longest. */
+#define FIXED_MAX (1u + 9u * 10u)
+
+static int
+check_all(const struct guaco_task *tasks, size_t n, size_t *bytes,
+          struct guaco_error *err)
+{
+    *bytes = 0;
+    if (n < 1 || n > GUACO__PUTS_MAX)
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "%zu tasks at once, not 1 to %u", n, GUACO__PUTS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        int rc = guaco__task_check(&tasks[i], err);
+        if (rc != GUACO_OK)
+            return rc;
+        *bytes += FIXED_MAX + tasks[i].queue.len + tasks[i].name.len +
+                  tasks[i].headers.len + tasks[i].body.len;
+    }
+    if (*bytes > GUACO__PUT_BYTES_MAX)
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "tasks of %zu bytes at once, most %u", *bytes,
+                          GUACO__PUT_BYTES_MAX);
+    return GUACO_OK;
+}
+
+/* The room was reserved: nothing moves and nothing fails. */
+static struct guaco__put
+encode(struct guaco__buf *bytes, const struct guaco_task *task, bool copy_queue)
+{
+    struct guaco__put put = {.queue = task->queue,
+                             .due_ms = task->due_ms,
+                             .priority = task->priority};
+
+    if (copy_queue) {
+        put.queue.at = guaco__buf_end(bytes);
+        (void)guaco__buf_append(bytes, task->queue.at, task->queue.len);
+    }
+    size_t before = bytes->len;
+    put.envelope.at = guaco__buf_end(bytes);
+    int rc = guaco__envelope_write(bytes, task);
+    assert(rc == GUACO_OK);
+    (void)rc;
+    put.envelope.len = bytes->len - before;
+    return put;
+}
+
+int
+guaco__puts_init(struct guaco__puts *puts, const struct guaco_task *tasks,
+                 size_t n, bool copy_queues, struct guaco_error *err)
+{
+    size_t bytes;
+    int rc = check_all(tasks, n, &bytes, err);
+
+    if (rc != GUACO_OK)
+        return rc;
+    puts->n = n;
+    puts->items = n == 1 ? &puts->one : calloc(n, sizeof *puts->items);
+    guaco__buf_init(&puts->bytes, bytes);
+    if (puts->items == NULL ||
+        guaco__buf_reserve(&puts->bytes, bytes) != GUACO_OK) {
+        guaco__puts_release(puts);
+        return guaco_fail(err, GUACO_E_NOMEM, 0, "%zu tasks", n);
+    }
+    for (size_t i = 0; i < n; i++)
+        puts->items[i] = encode(&puts->bytes, &tasks[i], copy_queues);
+    return GUACO_OK;
+}
+
+void
+guaco__puts_release(struct guaco__puts *puts)
+{
+    if (puts->items != &puts->one)
+        free(puts->items);
+    guaco__buf_release(&puts->bytes);
+    puts->items = NULL;
+}

@@ -1,0 +1,188 @@
+#ifndef GUACO_QUEUE_SQLITE_INT_H
+#define GUACO_QUEUE_SQLITE_INT_H
+
+/*
+ * The SQLite store.
+ *
+ * One table a place, so that what is hot stays small:
+ *
+ *     guaco_ready     rank -> task      the head is claimed, the tail is put
+ *     guaco_suspect   rank -> task      their process died; for one alone
+ *     guaco_delayed   (due, rank) -> task
+ *     guaco_running   id -> task, owner, attempt
+ *     guaco_dead      id -> task, reason
+ *     guaco_result    id -> result      guaco_event  (id, number) -> event
+ *     guaco_owner, guaco_queue, guaco_recur, guaco_meta
+ *
+ * A rank is the key of the one B-tree that orders ready tasks, without any
+ * other index: queue (8 bits), 1023 - priority (11 bits), id (44 bits), so
+ * the claim of a queue is one range from its left end. 44 bits of ids last five
+ * years at 100,000 tasks a second.
+ *
+ * Every write transaction and checkpoint runs under the bell's commit lock,
+ * so SQLite's own locks are never contended but by foreign programs;
+ * busy_timeout is for those. A checkpoint is made by whoever holds the lock
+ * when the log has grown over WAL_PAGES, and by keepers.
+ */
+
+#include <sqlite3.h>
+
+#include "bell.h"
+#include "broker_int.h"
+#include "os/clock.h"
+#include "os/proc.h"
+#include "sqlite_statements.h"
+
+#define SQLITE_SCHEMA_VERSION 1
+
+#define RANK_ID_BITS       44
+#define RANK_PRIORITY_BITS 11
+#define RANK_QUEUE_SHIFT   (RANK_ID_BITS + RANK_PRIORITY_BITS)
+#define RANK_ID_MAX        ((1ULL << RANK_ID_BITS) - 1)
+
+enum sqlite_statement {
+#define X(name, sql) SQL_##name,
+    SQLITE_STATEMENTS(X)
+#undef X
+        SQL_COUNT
+};
+
+struct sqlite_queue {
+    char name[GUACO_QUEUE_NAME_MAX + 1]; /* empty: no such queue */
+    uint64_t generation;
+};
+
+struct sqlite_store {
+    struct guaco__store base; /* first, so that the cast holds */
+    struct guaco_clock clock;
+    struct guaco__bell bell;
+    sqlite3 *db;
+    sqlite3_stmt *statements[SQL_COUNT];
+    char boot_id[GUACO__BOOT_ID_BYTES];
+    struct sqlite_queue queues[GUACO__QUEUES_MAX + 1]; /* by id, from 1 */
+    bool queues_known;   /* as of the last look; others may add */
+    int wal_pages;       /* of the log, by the last commit */
+    int next_checkpoint; /* at so many pages */
+    int64_t now_ms;      /* of the present run */
+    bool is_full;        /* synchronous=full */
+};
+
+/* A task's row as it moves from table to table; the envelope points into the
+ * statement it was read by. */
+struct sqlite_task {
+    int64_t rank;
+    uint32_t attempt, failures, deaths;
+    bool suspect;
+    struct guaco_slice envelope;
+};
+
+/* ---- sqlite_base.c: statements and transactions ---- */
+
+/* The prepared statement, reset and without bindings; NULL: see the rc. */
+sqlite3_stmt *
+guaco__sql(struct sqlite_store *self, enum sqlite_statement which, int *rc);
+void guaco__sql_bind_blob(sqlite3_stmt *stmt, int at, struct guaco_slice value);
+struct guaco_slice guaco__sql_blob(sqlite3_stmt *stmt, int column);
+/* Step a statement that gives no row, and reset it.  0 or GUACO_E_*. */
+int guaco__sql_done(sqlite3_stmt *stmt);
+/* Step once: 1 a row (reset it yourself), 0 none (it is reset), or GUACO_E_*. */
+int guaco__sql_row(sqlite3_stmt *stmt);
+/* As GUACO_E_*: of an SQLite result code. */
+int guaco__sql_code(int sqlite_rc);
+/* Bind up to six integers at 1.., do it, done. */
+int guaco__sql_exec(struct sqlite_store *self, enum sqlite_statement which,
+                    int n, const int64_t *values);
+/* As above, of a statement that gives one number; `none` if no row. */
+int guaco__sql_number(struct sqlite_store *self, enum sqlite_statement which,
+                      int n, const int64_t *values, int64_t none, int64_t *out);
+/* A fresh id, inside a write transaction. */
+int guaco__sqlite_id(struct sqlite_store *self, uint64_t *id);
+
+/* ---- sqlite_schema.c ---- */
+int guaco__sqlite_connect(struct sqlite_store *self, const char *rest,
+                          struct guaco_error *err);
+
+/* ---- sqlite_queue.c: names and numbers of queues ---- */
+
+/* The number of a queue (1..255), 0 if there is none. `make`: add it, then
+ * GUACO_E_LIMIT may be answered. */
+int guaco__sqlite_queue(struct sqlite_store *self, struct guaco_slice name,
+                        bool make, int64_t *number);
+struct guaco_slice
+guaco__sqlite_queue_name(struct sqlite_store *self, int64_t number);
+int64_t guaco__rank(int64_t queue, int32_t priority, uint64_t id);
+static inline int64_t
+rank_queue(int64_t rank)
+{
+    return rank >> RANK_QUEUE_SHIFT;
+}
+static inline uint64_t
+rank_id(int64_t rank)
+{
+    return (uint64_t)rank & RANK_ID_MAX;
+}
+/* The range of a queue's ranks: from [0] to below [1]. */
+static inline void
+rank_range(int64_t queue, int64_t range[2])
+{
+    range[0] = queue << RANK_QUEUE_SHIFT;
+    range[1] = queue == GUACO__QUEUES_MAX ? INT64_MAX
+                                          : (queue + 1) << RANK_QUEUE_SHIFT;
+}
+
+/* ---- sqlite_task.c ---- */
+/* Add the queues of puts that are new, so that putting can no longer fail for
+ * its own reasons. */
+int guaco__sqlite_prepare_puts(struct sqlite_store *self,
+                               const struct guaco__put *puts, size_t n);
+int
+guaco__sqlite_put(struct sqlite_store *self, struct guaco__put *puts, size_t n);
+int
+guaco__sqlite_claim(struct sqlite_store *self, struct guaco__op_claim *claim);
+int guaco__sqlite_finish(struct sqlite_store *self,
+                         const struct guaco__op_finish *finish);
+int guaco__sqlite_release(struct sqlite_store *self,
+                          const struct guaco__op_release *release);
+int guaco__sqlite_promote(struct sqlite_store *self,
+                          struct guaco__op_promote *promote);
+struct sqlite_task guaco__sqlite_task(sqlite3_stmt *stmt);
+/* To ready, or suspect; touches the queue. */
+int
+guaco__sqlite_ready(struct sqlite_store *self, const struct sqlite_task *task);
+
+/* ---- sqlite_owner.c ---- */
+int
+guaco__sqlite_owner_open(struct sqlite_store *self, struct guaco__op_owner *op);
+int guaco__sqlite_owner_renew(struct sqlite_store *self,
+                              const struct guaco__op_owner *op);
+int
+guaco__sqlite_owner_reap(struct sqlite_store *self, struct guaco__op_reap *op);
+int guaco__sqlite_owner_list(struct sqlite_store *self,
+                             struct guaco__op_owners *op);
+
+/* ---- sqlite_record.c ---- */
+int guaco__sqlite_result(struct sqlite_store *self, int64_t queue,
+                         const struct guaco_result *result, uint32_t ttl_s);
+int guaco__sqlite_event(struct sqlite_store *self,
+                        const struct guaco__op_event *event);
+int guaco__sqlite_read(struct sqlite_store *self, struct guaco__op_read *read);
+int
+guaco__sqlite_sweep(struct sqlite_store *self, struct guaco__op_sweep *sweep);
+
+/* ---- sqlite_recur.c ---- */
+int guaco__sqlite_recur_set(struct sqlite_store *self,
+                            struct guaco__op_recur_set *set);
+int guaco__sqlite_recur_list(struct sqlite_store *self,
+                             struct guaco__op_recur_list *list);
+int guaco__sqlite_tick(struct sqlite_store *self, struct guaco__op_tick *tick);
+
+/* ---- sqlite_admin.c ---- */
+int guaco__sqlite_stats(struct sqlite_store *self,
+                        const struct guaco__op_stats *op);
+int
+guaco__sqlite_list(struct sqlite_store *self, const struct guaco__op_list *op);
+int guaco__sqlite_purge(struct sqlite_store *self, struct guaco__op_purge *op);
+int
+guaco__sqlite_replay(struct sqlite_store *self, struct guaco__op_replay *op);
+
+#endif

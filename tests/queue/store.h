@@ -1,0 +1,53 @@
+#ifndef GUACO_TEST_QUEUE_STORE_H
+#define GUACO_TEST_QUEUE_STORE_H
+
+/*
+ * A store for a test: memory, or a fresh SQLite file in a folder of its own.
+ * A test that is to hold for every store is registered for each:
+ *
+ *     #define TESTS(X) X(a_put_task_can_be_claimed) ...
+ */
+
+#include "queue/front.h"
+
+#include "../test.h"
+
+/* A test's state: what a group's setup gives it. */
+struct fixture {
+    const char *kind; /* "memory", "sqlite" or "sqlite-full" */
+    char url[512];
+    struct guaco_broker *broker;
+    uint64_t owner;
+};
+
+/* Open the broker of `kind` and register an owner with a long lease. */
+int fixture_setup(void **state, const char *kind);
+int fixture_teardown(void **state);
+
+/* Another owner. */
+uint64_t fixture_owner(struct fixture *f);
+
+/* Put one task named by its body into queue q; gives its id. */
+uint64_t fixture_put(struct fixture *f, const char *body);
+uint64_t fixture_put_task(struct fixture *f, struct guaco_task task);
+
+/* Claim one task of queue q as `owner`: 1 and the row, or 0. */
+int fixture_claim(struct fixture *f, uint64_t owner, bool alone,
+                  struct guaco__row *row);
+void fixture_free_row(struct guaco__row *row);
+
+/* The op's own rc. */
+int fixture_finish(struct fixture *f, uint64_t owner, uint64_t id,
+                   uint32_t attempt, const char *result);
+int fixture_release(struct fixture *f, uint64_t owner, uint64_t id,
+                    uint32_t attempt, uint64_t delay_ms, bool failed);
+int fixture_reap(struct fixture *f, uint64_t owner, bool died);
+int fixture_promote(struct fixture *f, struct guaco__op_promote *out);
+
+struct guaco_queue_stats fixture_stats(struct fixture *f);
+
+/* A test's clock: GUACO_TEST_CLOCK names a file; this shifts it. */
+void fixture_clock_init(void);
+void fixture_clock_shift_ms(int64_t ms);
+
+#endif

@@ -49,6 +49,8 @@ module_exec(PyObject *module)
         return -1;
     if (guaco__loop_state_init(module, st) < 0)
         return -1;
+    if (guaco__gateway_init(module, st) < 0)
+        return -1;
     return PyModule_AddStringConstant(module, "__version__", GUACO_VERSION);
 }
 
@@ -58,6 +60,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     struct guaco_state *st = guaco_state_of(module);
     Py_VISIT(st->Error);
     int rc = guaco__loop_state_traverse(&st->loop, visit, arg);
+    if (rc != 0)
+        return rc;
+    rc = guaco__gateway_traverse(&st->gateway, visit, arg);
     if (rc != 0)
         return rc;
     Py_VISIT(st->PayloadError);
@@ -76,6 +81,7 @@ module_clear(PyObject *module)
     struct guaco_state *st = guaco_state_of(module);
     Py_CLEAR(st->Error);
     guaco__loop_state_clear(&st->loop);
+    guaco__gateway_clear(&st->gateway);
     Py_CLEAR(st->PayloadError);
     Py_CLEAR(st->CodecType);
     Py_CLEAR(st->MailboxType);

@@ -7,6 +7,7 @@
 #include <Python.h>
 
 #include "guaco/error.h"
+#include "gateway.h"
 #include "loop_state.h"
 
 /* Every name that the C code looks up, interned once per interpreter. */
@@ -15,6 +16,7 @@
 struct guaco_state {
     PyObject *Error; /* base of all exceptions raised here */
     struct guaco__loop_state loop;
+    struct guaco__gateway_state gateway;
     PyObject *PayloadError;
     PyTypeObject *CodecType;
     PyTypeObject *MailboxType;

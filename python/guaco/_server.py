@@ -1,0 +1,431 @@
+"""guaco.Server and guaco.run: a gateway inside a Python process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import guaco.loop
+from guaco import _core
+from guaco._interface import (
+    AsgiApp,
+    TargetError,
+    adapt,
+    detect,
+    import_target,
+)
+from guaco._lifespan import Lifespan, LifespanError
+
+_log = logging.getLogger("guaco.error")
+
+# Values of --interface, --lifespan and --loop.
+_CHOICES = {
+    "interface": ("auto", "asgi", "wsgi"),
+    "lifespan": ("auto", "on", "off"),
+}
+
+# What Server understands beside what the core's table of limits has.
+_OPTIONS = frozenset(
+    {
+        "access_log",
+        "app_dir",
+        "backlog",
+        "bind",
+        "date_header",
+        "factory",
+        "fd",
+        "host",
+        "interface",
+        "lifespan",
+        "limit_body_bytes",
+        "limit_concurrency",
+        "limit_connections",
+        "limit_fields",
+        "limit_head_bytes",
+        "limit_keep_alive_requests",
+        "limit_max_requests",
+        "limit_ws_message_bytes",
+        "log_level",
+        "port",
+        "root_path",
+        "server_header",
+        "threads",
+        "timeout_body",
+        "timeout_graceful_shutdown",
+        "timeout_head",
+        "timeout_keep_alive",
+        "timeout_send",
+        "uds",
+        "workers",
+        "ws_deflate",
+        "ws_ping_interval",
+        "ws_ping_timeout",
+    }
+)
+
+_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
+
+# For requests that are cancelled when the time for draining is over.
+_CANCEL_SECONDS = 5.0
+
+
+class Server:
+    """An ASGI or WSGI application behind HTTP, in the running event loop.
+
+    ``app`` is the application, or its name as ``"module:attribute"``.  The
+    options are those of ``guaco serve``, with ``_`` for ``-``; an unknown one
+    is a TypeError.  ``sockets`` are bound and listening ones to use in place of
+    ``bind``, ``host`` and ``port``, ``uds`` or ``fd``.
+
+        server = guaco.Server(app, port=8000)
+        await server.serve()
+
+    The loop must be a guaco.loop.Loop: run it by guaco.loop.run(), or by
+    ``asyncio.run(main(), loop_factory=guaco.loop.new_event_loop)``.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        sockets: Sequence[socket.socket] | None = None,
+        **options: Any,
+    ) -> None:
+        _check_options(options)
+        self._target = app
+        self._options = options
+        self._sockets = list(sockets) if sockets is not None else None
+        self._core: _core.Server | None = None
+        self._pool: _core.Pool | None = None
+        self._threads: list[threading.Thread] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._stop_is_wanted = False
+        self._graceful: float | None = None
+        self.started = False
+        #: Where the server listens, once it has started.
+        self.addresses: list[Any] = []
+        #: Called without arguments when it listens, and when it stops.
+        self.on_start: Callable[[], None] | None = None
+        self.on_stop: Callable[[], None] | None = None
+
+    # ---- life
+
+    async def serve(self) -> None:
+        """Serve until shutdown() is called or SIGINT or SIGTERM comes.
+
+        Returns when all that was open is over.  TargetError or LifespanError
+        if the application cannot be started, OSError if an address cannot be
+        bound, RuntimeError in a loop that is not guaco's.
+        """
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, guaco.loop.Loop):
+            raise RuntimeError(
+                "guaco.Server needs a guaco.loop.Loop: use guaco.loop.run() "
+                "or loop_factory=guaco.loop.new_event_loop"
+            )
+        self._loop = loop
+        self._stop = asyncio.Event()
+        if self._stop_is_wanted:
+            return
+        app, interface = self._resolve()
+        lifespan = Lifespan(
+            app, self._options.get("lifespan", "auto") if interface == "asgi"
+            else "off",
+        )
+        await lifespan.startup()
+        try:
+            with _signals(loop, self.shutdown):
+                self._open(loop, app, interface, lifespan)
+                await self._stop.wait()
+                await self._drain()
+        finally:
+            self._close()
+            await lifespan.shutdown(self._graceful_seconds())
+
+    def shutdown(self, timeout: float | None = None) -> None:
+        """Drain and return from serve(); open requests have ``timeout``
+        seconds (``timeout_graceful_shutdown``).  A second call ends them at
+        once."""
+        if self._stop_is_wanted:
+            self._graceful = 0.0
+            if self._core is not None and self._stop is not None:
+                self._core.cancel()
+            return
+        self._stop_is_wanted = True
+        self._graceful = timeout
+        if self._stop is not None:
+            self._stop.set()
+
+    @property
+    def should_exit(self) -> bool:
+        """uvicorn's name: setting it True is shutdown()."""
+        return self._stop_is_wanted
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        if value and not self._stop_is_wanted:
+            if self._loop is not None and not self._is_own_thread():
+                self._loop.call_soon_threadsafe(self.shutdown)
+            else:
+                self.shutdown()
+
+    def stats(self) -> dict[str, int]:
+        """Counters of the core; empty before start and after the end."""
+        return {} if self._core is None else self._core.stats()
+
+    # ---- parts
+
+    def _is_own_thread(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    def _resolve(self) -> tuple[Any, str]:
+        app = self._target
+        if isinstance(app, str):
+            app = import_target(app, self._options.get("app_dir"))
+        if self._options.get("factory", False):
+            app = app()
+        interface = self._options.get("interface", "auto")
+        if interface == "auto":
+            interface = detect(app)
+        if interface == "asgi":
+            return adapt(app), interface
+        if not callable(app):
+            raise TargetError(f"{app!r} is not callable")
+        return app, interface
+
+    def _open(
+        self,
+        loop: guaco.loop.Loop,
+        app: AsgiApp,
+        interface: str,
+        lifespan: Lifespan,
+    ) -> None:
+        if interface == "wsgi":
+            self._start_pool(int(self._options.get("threads", 1)))
+        hooks: dict[str, Any] = {
+            "state": lifespan.state,
+            "report": self._report,
+            "disconnect": _is_disconnect,
+            "root_path": self._options.get("root_path", "").rstrip("/"),
+            "log": _log_line,
+            "exhausted": self.shutdown,
+            "pool": self._pool,
+            "errors": sys.stderr,
+            "multiprocess": self._options.get("workers", 1) not in (1, None),
+        }
+        self._core = lifespan.context.run(
+            _core.Server, loop, app, interface, self._options, hooks
+        )
+        sockets = self._sockets
+        if sockets is None:
+            sockets = bind_sockets(self._options)
+        for listener in sockets:
+            self.addresses.append(listener.getsockname())
+            self._core.listen(listener.detach())
+        self._core.start()
+        self.started = True
+        if self.on_start is not None:
+            self.on_start()
+
+    def _start_pool(self, count: int) -> None:
+        if count <= 1:
+            return
+        self._pool = _core.Pool()
+        for i in range(count):
+            thread = threading.Thread(
+                target=self._pool.run, name=f"guaco-wsgi-{i}", daemon=True
+            )
+            thread.start()
+            self._threads.append(thread)
+
+    def _graceful_seconds(self) -> float:
+        if self._graceful is not None:
+            return self._graceful
+        seconds = self._options.get("timeout_graceful_shutdown")
+        return 30.0 if seconds is None else float(seconds)
+
+    async def _drain(self) -> None:
+        assert self._core is not None
+        if self.on_stop is not None:
+            self.on_stop()
+        drained = asyncio.Event()
+        self._core.drain(self._graceful_seconds(), drained.set)
+        await drained.wait()
+        # Connections are over; what still runs has nobody to answer.
+        if self._core.running() > 0:
+            self._core.cancel()
+            await self._wait_for_tasks()
+
+    async def _wait_for_tasks(self) -> None:
+        assert self._core is not None and self._loop is not None
+        end = self._loop.time() + _CANCEL_SECONDS
+        while self._core.running() > 0 and self._loop.time() < end:
+            await asyncio.sleep(0.01)
+        if self._core.running() > 0:
+            _log.error(
+                "%d requests did not end after they were cancelled",
+                self._core.running(),
+            )
+
+    def _close(self) -> None:
+        self.started = False
+        if self._pool is not None:
+            self._pool.close()
+        for thread in self._threads:
+            thread.join(timeout=0.1)
+        if self._core is not None:
+            self._core.close()
+            self._core = None
+
+    def _report(self, text: str, exc: BaseException | None) -> None:
+        if isinstance(exc, asyncio.CancelledError):
+            _log.error("the ASGI application was cancelled")
+        else:
+            _log.error(text, exc_info=exc)
+
+
+# ---- what the core calls back
+
+
+def _log_line(level: int, line: str) -> None:
+    _log.log(_LEVELS[min(level, 3)], "%s", line)
+
+
+def _is_disconnect(exc: BaseException) -> bool:
+    """Whether ``exc`` is there because of a ClientDisconnected of ours: itself,
+    raised from it, or a group of nothing else."""
+    seen: set[int] = set()
+    at: BaseException | None = exc
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        if isinstance(at, _core.ClientDisconnected):
+            return True
+        if isinstance(at, BaseExceptionGroup):
+            return all(_is_disconnect(one) for one in at.exceptions)
+        at = at.__cause__ or at.__context__
+    return False
+
+
+# ---- addresses
+
+
+def bind_sockets(options: dict[str, Any]) -> list[socket.socket]:
+    """Listening sockets for ``bind``, ``uds``, ``fd``, ``host`` and ``port``.
+
+    OSError when an address is taken, ValueError when one is malformed.
+    """
+    addresses = list(options.get("bind") or ())
+    if options.get("uds"):
+        addresses.append(f"unix:{options['uds']}")
+    if options.get("fd") is not None:
+        addresses.append(f"fd:{options['fd']}")
+    if not addresses or "host" in options or "port" in options:
+        host = options.get("host") or "127.0.0.1"
+        port = options.get("port")
+        if ":" in host:
+            host = f"[{host}]"
+        addresses.insert(0, f"{host}:{8000 if port is None else port}")
+    backlog = int(options.get("backlog") or 2048)
+    sockets: list[socket.socket] = []
+    try:
+        for address in addresses:
+            sockets.append(_bind(address, backlog))
+    except BaseException:
+        for listener in sockets:
+            listener.close()
+        raise
+    return sockets
+
+
+def _bind(address: str, backlog: int) -> socket.socket:
+    if address.startswith("fd:"):
+        return socket.socket(fileno=os.dup(int(address[3:])))
+    if address.startswith("unix:"):
+        return _bind_unix(address[5:], backlog)
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"{address!r} is not of the form HOST:PORT")
+    family, kind, proto, _, where = socket.getaddrinfo(
+        host.strip("[]"),
+        int(port),
+        type=socket.SOCK_STREAM,
+        flags=socket.AI_PASSIVE,
+    )[0]
+    listener = socket.socket(family, kind, proto)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(backlog)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _bind_unix(path: str, backlog: int) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if not _answers(path):
+                os.unlink(path)
+        listener.bind(path)
+        listener.listen(backlog)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _answers(path: str) -> bool:
+    """Whether somebody listens on the socket at ``path``."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return False
+    return True
+
+
+# ---- options and signals
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if name not in _OPTIONS:
+            raise TypeError(f"unknown option {name!r}")
+        if name in _CHOICES and value not in _CHOICES[name]:
+            raise ValueError(
+                f"{name}={value!r} is none of {', '.join(_CHOICES[name])}"
+            )
+
+
+@contextlib.contextmanager
+def _signals(
+    loop: asyncio.AbstractEventLoop, stop: Callable[[], None]
+) -> Iterator[None]:
+    """SIGINT and SIGTERM call ``stop``, where handlers can be set."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+__all__ = ["LifespanError", "Server", "TargetError", "bind_sockets"]

@@ -31,7 +31,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .is_on = data[0] & 1,
         .client_no_takeover = (data[0] & 2) != 0,
         .server_bits = 9,
-        .client_bits = 12,
+        /* With a smaller window zlib's verdict on data that refers back past
+         * it depends on the split: see ws.h. */
+        .client_bits = 15,
     };
     data++;
     size--;

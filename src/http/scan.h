@@ -113,6 +113,7 @@ guaco__scan_name(char *at, const char *end)
                          _mm_cmpeq_epi8(x, _mm_set1_epi8('-')));
         unsigned mask = (unsigned)_mm_movemask_epi8(good);
         unsigned n = (unsigned)__builtin_ctz(~mask);
+        char stop = n < 16 ? at[n] : 0; /* before the store, not after it */
 
         const void *from = ones + 16 - n;
         __m128i before = _mm_loadu_si128((const __m128i *)from);
@@ -120,7 +121,7 @@ guaco__scan_name(char *at, const char *end)
         _mm_storeu_si128((__m128i *)(void *)at, _mm_or_si128(x, change));
         at += n;
         if (n < 16) {
-            if (*at == ':' || !guaco__char_is(*at, GUACO__CHAR_TOKEN))
+            if (stop == ':' || !guaco__char_is(stop, GUACO__CHAR_TOKEN))
                 return at;
             at++;
         }

@@ -203,7 +203,22 @@ check_text(struct guaco__ws *ws, const char *data, size_t len)
     return GUACO_OK;
 }
 
-/* A piece of a data frame goes into the message. */
+/* What came into the message since the last check. */
+static int
+check_fresh(struct guaco__ws *ws)
+{
+    size_t checked = ws->checked;
+
+    ws->checked = ws->message.len;
+    if (ws->message.len == checked)
+        return GUACO_OK;
+    return check_text(ws, guaco__buf_data(&ws->message) + checked,
+                      ws->message.len - checked);
+}
+
+/* A piece of a data frame goes into the message.  The text that it held comes
+ * before what was wrong with the rest, or the verdict would depend on how the
+ * bytes were split. */
 static int
 add_data(struct guaco__ws *ws, struct guaco_slice piece, bool is_last)
 {
@@ -213,15 +228,10 @@ add_data(struct guaco__ws *ws, struct guaco_slice piece, bool is_last)
         rc = guaco__ws_inflate(&ws->codec, piece, is_last, &ws->message);
     else
         rc = guaco__buf_append(&ws->message, piece.at, piece.len);
-    if (rc != GUACO_OK)
-        return fail_by(ws, rc, CLOSE_TEXT);
-    if (ws->message.len == ws->checked)
-        return GUACO_OK;
-
-    const char *fresh = guaco__buf_data(&ws->message) + ws->checked;
-    size_t len = ws->message.len - ws->checked;
-    ws->checked = ws->message.len;
-    return check_text(ws, fresh, len);
+    int text_rc = check_fresh(ws);
+    if (text_rc != GUACO_OK)
+        return text_rc;
+    return rc == GUACO_OK ? GUACO_OK : fail_by(ws, rc, CLOSE_TEXT);
 }
 
 static int

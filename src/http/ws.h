@@ -68,7 +68,8 @@ void guaco__ws_free(struct guaco__ws *ws);
  * Take the next event from data[0..len).  Call again with what was not used,
  * even when that is nothing, until it answers NEED_MORE; a few KiB may have
  * been used ahead of the events.  The same bytes in any split give the same
- * events.
+ * events, but for compressed data that refers back past the agreed window:
+ * that is refused or read as it happens to lie in zlib's output.
  *
  * Returns 0; GUACO_E_PROTO, GUACO_E_LIMIT or GUACO_E_NOMEM: close with
  * event->code, nothing more is read; GUACO_E_CLOSED after the peer's close.

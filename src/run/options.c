@@ -508,8 +508,6 @@ take_args(struct guaco__options *options, const char *const *args, size_t count,
             rc = take_operand(options, word, err);
         else if (strcmp(word, "--") == 0)
             flags_end = true;
-        else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
-            options->wants_help = true;
         else if (strcmp(word, "--print-config") == 0)
             options->wants_config = true;
         else

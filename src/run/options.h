@@ -93,7 +93,6 @@ struct guaco__options {
     struct guaco__option_value values[GUACO__OPTIONS_MAX];
     const char *operands[GUACO__OPERANDS_MAX]; /* what is no option, in order */
     size_t operand_count;
-    bool wants_help;
     bool wants_config;         /* --print-config */
     struct guaco__arena arena; /* private: holds every text */
 };

@@ -1,0 +1,24 @@
+#ifndef GUACO__CLI_COMMAND_H
+#define GUACO__CLI_COMMAND_H
+
+/*
+ * A command of the executable.  Each is a file of its own; main.c has the
+ * table.  args[0..count) are the words behind the command's name; the result
+ * is the exit code (enum guaco__exit of run/supervisor.h).
+ */
+
+#include <stddef.h>
+
+struct guaco__command {
+    const char *name;     /* one that begins with '_' is not listed */
+    const char *operands; /* for the usage line */
+    const char *summary;
+    int (*run)(const struct guaco__command *command, const char *const *args,
+               size_t count);
+};
+
+/* tree.c: serve, work, up and queue, which all run a tree of processes. */
+int guaco__command_tree(const struct guaco__command *command,
+                        const char *const *args, size_t count);
+
+#endif

@@ -1,0 +1,154 @@
+#ifndef GUACO__RUN_SUPERVISOR_INT_H
+#define GUACO__RUN_SUPERVISOR_INT_H
+
+/*
+ * What the files of the supervisor share: worker.c is the life of one child
+ * process, supervisor.c decides what runs in which slot, keepers.c and reload.c
+ * add to it.
+ */
+
+#include <limits.h>
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "io/loop.h"
+#include "io/timer.h"
+#include "io/watch.h"
+#include "os/process.h"
+#include "run/binds.h"
+#include "run/channel.h"
+#include "run/supervisor.h"
+
+struct tree;
+
+enum role {
+    ROLE_WEB,
+    ROLE_TASKS,
+    ROLE_ADMIN,  /* guaco queue: the tree ends with it */
+    ROLE_KEEPER, /* of one store */
+};
+
+enum worker_state {
+    WORKER_STARTING,
+    WORKER_READY,
+    WORKER_DRAINING, /* told to end, or said that it will */
+    WORKER_KILLED,
+};
+
+/* A child process, from its start until its end was taken. */
+struct worker {
+    struct guaco__list link; /* of tree->workers */
+    struct tree *tree;
+    struct slot *slot;
+    enum worker_state state;
+    pid_t pid;
+    int pidfd;
+    int channel; /* -1 after its end of file */
+    struct guaco__watch exit_watch;
+    struct guaco__watch channel_watch;
+    struct guaco__timer deadline; /* of starting, then of draining */
+    unsigned generation;
+    uint64_t start_ns;
+    bool has_told; /* the reason of its failure */
+};
+
+/* A place for a worker; lives as long as the tree. */
+struct slot {
+    struct guaco__list link; /* of tree->slots */
+    struct tree *tree;
+    enum role role;
+    size_t index;              /* among those of its role */
+    unsigned concurrency;      /* tasks at once, for ROLE_TASKS */
+    char *url;                 /* of a keeper's store, owned */
+    struct worker *now;        /* NULL: empty */
+    struct worker *next;       /* the successor that starts, or NULL */
+    unsigned tried;            /* the generation last started here; 0: none */
+    unsigned young_deaths;     /* in a row */
+    struct guaco__timer again; /* starts a worker */
+};
+
+enum tree_state {
+    TREE_STARTING,
+    TREE_RUNNING,
+    TREE_STOPPING,
+};
+
+struct tree {
+    const struct guaco__supervisor_setup *setup;
+    const struct guaco_log *log;
+    struct guaco__loop *loop;
+    enum tree_state state;
+    int exit_code;
+    struct guaco__list slots;
+    struct guaco__list workers;
+    struct guaco__binds binds;
+    unsigned generation; /* of the workers that are wanted; from 1 */
+    bool is_reloading;
+    unsigned stop_signals;
+    int signal_fd;
+    struct guaco__watch signal_watch;
+    struct guaco__reload *reload; /* NULL without --reload */
+    char python[PATH_MAX];
+    const char **envp; /* ours and GUACO_CHANNEL_FD */
+    char *message;     /* GUACO__CHANNEL_MESSAGE_MAX bytes to receive into */
+};
+
+enum worker_event {
+    WORKER_IS_READY,
+    WORKER_LEAVES, /* it drains by itself */
+    WORKER_ENDED,  /* *end says how; freed when the call returns */
+};
+
+/* ---- worker.c ---- */
+
+/* Start a child for the slot.  Gives it, linked into tree->workers. */
+int guaco__worker_start(struct slot *slot, struct worker **worker,
+                        struct guaco_error *err);
+
+/* Have it end gracefully, within the tree's grace, then by SIGKILL. */
+void guaco__worker_drain(struct worker *worker);
+
+void guaco__worker_kill(struct worker *worker);
+
+/* Let go of it without any word: only when the tree was not started. */
+void guaco__worker_free(struct worker *worker);
+
+/* "web worker 0 (pid 123)" into out, which has 64 bytes. */
+void guaco__worker_name(const struct worker *worker, char out[64]);
+
+const char *guaco__role_name(enum role role);
+
+/* ---- supervisor.c ---- */
+
+/* The one place where slots change; called by worker.c. */
+void guaco__slot_event(struct slot *slot, struct worker *worker,
+                       enum worker_event event,
+                       const struct guaco__process_end *end);
+
+/* Take the signals that wait; before an end of a worker is judged, since what
+ * killed it may have been meant for all (Ctrl-C). */
+void guaco__tree_read_signals(struct tree *tree);
+
+/* Give every slot a successor: SIGHUP, or a file has changed. */
+void guaco__tree_reload(struct tree *tree);
+
+/* Add a slot at the end; NULL when out of memory. */
+struct slot *guaco__tree_add_slot(struct tree *tree, enum role role,
+                                  size_t index, unsigned concurrency);
+
+/* Start a worker in an empty slot; a failure is tried again after a pause. */
+void guaco__slot_start(struct slot *slot);
+
+/* ---- keepers.c ---- */
+
+/* A worker has these queues: run a keeper for each store that has none. */
+struct guaco__json;
+void guaco__keepers_add(struct tree *tree, const struct guaco__json *queues);
+
+/* ---- reload.c ---- */
+
+/* Watch the Python files below the folders of --reload-dir. */
+int guaco__reload_open(struct tree *tree, struct guaco_error *err);
+void guaco__reload_close(struct tree *tree);
+
+#endif

@@ -1,0 +1,379 @@
+/*
+ * One child process: started with its end of the channel, told what it is,
+ * listened to, and taken by its pidfd.  What its ready, leaving and end mean is
+ * decided in supervisor.c.
+ */
+
+#include <assert.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "os/clock.h"
+#include "supervisor_int.h"
+
+#define CHANNEL_NUMBER  3    /* in the child */
+#define KILL_MARGIN_MS  5000 /* a worker keeps its own deadline; then ours */
+#define MESSAGES_A_TURN 16
+
+const char *
+guaco__role_name(enum role role)
+{
+    switch (role) {
+    case ROLE_WEB: return "web";
+    case ROLE_TASKS: return "tasks";
+    case ROLE_ADMIN: return "queue-admin";
+    case ROLE_KEEPER: return "keeper";
+    }
+    return "";
+}
+
+void
+guaco__worker_name(const struct worker *worker, char out[64])
+{
+    snprintf(out, 64, "%s worker %zu (pid %ld)",
+             guaco__role_name(worker->slot->role), worker->slot->index,
+             (long)worker->pid);
+}
+
+/* ---- the end ---- */
+
+void
+guaco__worker_free(struct worker *w)
+{
+    guaco__watch_stop(&w->exit_watch);
+    guaco__watch_stop(&w->channel_watch);
+    guaco__timer_stop(&w->deadline);
+    if (w->pidfd >= 0)
+        close(w->pidfd);
+    if (w->channel >= 0)
+        close(w->channel);
+    guaco__list_remove(&w->link);
+    free(w);
+}
+
+static void read_channel(struct worker *w);
+
+static void
+on_exit_watch(struct guaco__watch *watch, unsigned events)
+{
+    struct worker *w = GUACO__OF(watch, struct worker, exit_watch);
+    struct guaco__process_end end = {false, 0};
+
+    (void)events;
+    guaco__tree_read_signals(w->tree);
+    int rc = guaco__process_wait(w->pidfd, &end);
+    if (rc == GUACO_E_AGAIN)
+        return;
+    if (w->channel >= 0)
+        read_channel(w); /* its last words may still wait there */
+    guaco__slot_event(w->slot, w, WORKER_ENDED, &end);
+    guaco__worker_free(w);
+}
+
+void
+guaco__worker_kill(struct worker *w)
+{
+    if (w->state == WORKER_KILLED)
+        return;
+    w->state = WORKER_KILLED;
+    guaco__timer_stop(&w->deadline);
+    guaco__process_signal(w->pidfd, SIGKILL); /* gone already: all the same */
+}
+
+static void
+on_deadline(struct guaco__timer *timer)
+{
+    struct worker *w = GUACO__OF(timer, struct worker, deadline);
+    char name[64];
+
+    guaco__worker_name(w, name);
+    guaco__log(w->tree->log, GUACO_LOG_ERROR, "supervisor", "%s %s; killed",
+               name,
+               w->state == WORKER_STARTING
+                   ? "was not ready within --timeout-worker-start"
+                   : "did not end in its grace period");
+    guaco__worker_kill(w);
+}
+
+/* Milliseconds from the command to drain to SIGKILL. */
+static uint64_t
+grace_ms(const struct worker *w)
+{
+    const struct guaco__options *o = w->tree->setup->options;
+    const char *name =
+        w->slot->role == ROLE_WEB ? "timeout-graceful-shutdown" : "grace";
+
+    if (w->slot->role == ROLE_KEEPER || w->slot->role == ROLE_ADMIN)
+        return KILL_MARGIN_MS;
+    return (uint64_t)guaco__options_number(o, name) + KILL_MARGIN_MS;
+}
+
+/* One that is still starting does not read its channel yet, and has nothing to
+ * drain; a keeper knows signals only. */
+void
+guaco__worker_drain(struct worker *w)
+{
+    static const char command[] = "{\"command\":\"drain\"}";
+    bool by_channel = w->state == WORKER_READY && w->channel >= 0 &&
+                      w->slot->role != ROLE_KEEPER;
+
+    if (w->state == WORKER_DRAINING || w->state == WORKER_KILLED)
+        return;
+    if (!by_channel || guaco__channel_send(w->channel, command,
+                                           sizeof command - 1, NULL, 0) != 0)
+        guaco__process_signal(w->pidfd, SIGTERM);
+    w->state = WORKER_DRAINING;
+    guaco__timer_start_ms(&w->deadline, grace_ms(w));
+}
+
+/* ---- what it says ---- */
+
+static void
+tell_failure(struct worker *w, const char *text)
+{
+    char name[64];
+
+    guaco__worker_name(w, name);
+    guaco__log(w->tree->log, GUACO_LOG_ERROR, "supervisor",
+               "%s could not start", name);
+    w->has_told = true;
+    w->tree->setup->tell(w->tree->setup->ctx, text, strlen(text));
+}
+
+static void
+take_message(struct worker *w, const struct guaco__json *message)
+{
+    const char *event = guaco__json_text(message, "event", "");
+
+    if (strcmp(event, "ready") == 0) {
+        if (w->state != WORKER_STARTING)
+            return;
+        w->state = WORKER_READY;
+        guaco__timer_stop(&w->deadline);
+        guaco__slot_event(w->slot, w, WORKER_IS_READY, NULL);
+    } else if (strcmp(event, "failed") == 0) {
+        tell_failure(w, guaco__json_text(message, "text", "no reason given"));
+    } else if (strcmp(event, "queues") == 0) {
+        guaco__keepers_add(w->tree, guaco__json_get(message, "queues"));
+    } else if (strcmp(event, "draining") == 0) {
+        if (w->state != WORKER_READY)
+            return;
+        w->state = WORKER_DRAINING;
+        guaco__timer_start_ms(&w->deadline, grace_ms(w));
+        guaco__slot_event(w->slot, w, WORKER_LEAVES, NULL);
+    } else {
+        guaco__log(w->tree->log, GUACO_LOG_DEBUG, "supervisor",
+                   "pid %ld sent an unknown event %.40s", (long)w->pid, event);
+    }
+}
+
+static void
+read_message(struct worker *w, const char *text, size_t len)
+{
+    struct guaco__arena arena;
+    struct guaco_error err;
+    const struct guaco__json *message;
+
+    guaco__arena_init(&arena, 4096, 4 * GUACO__CHANNEL_MESSAGE_MAX);
+    if (guaco__json_read(&arena, text, len, &message, &err) == GUACO_OK)
+        take_message(w, message);
+    else
+        guaco__log(w->tree->log, GUACO_LOG_WARNING, "supervisor",
+                   "pid %ld sent what is no message: %s", (long)w->pid,
+                   err.text);
+    guaco__arena_release(&arena);
+}
+
+static void
+close_channel(struct worker *w)
+{
+    guaco__watch_stop(&w->channel_watch);
+    close(w->channel);
+    w->channel = -1;
+}
+
+static void
+read_channel(struct worker *w)
+{
+    for (int i = 0; i < MESSAGES_A_TURN; i++) {
+        size_t len;
+        int rc = guaco__channel_receive(w->channel, w->tree->message,
+                                        GUACO__CHANNEL_MESSAGE_MAX, &len, NULL,
+                                        NULL);
+        if (rc == GUACO_E_AGAIN)
+            return;
+        if (rc == GUACO_E_CLOSED || rc == GUACO_E_IO) {
+            close_channel(w);
+            return;
+        }
+        if (rc == GUACO_OK)
+            read_message(w, w->tree->message, len);
+    }
+}
+
+static void
+on_channel_watch(struct guaco__watch *watch, unsigned events)
+{
+    (void)events;
+    read_channel(GUACO__OF(watch, struct worker, channel_watch));
+}
+
+/* ---- the start ---- */
+
+static int
+write_start(const struct worker *w, struct guaco__buf *out)
+{
+    const struct slot *slot = w->slot;
+    const struct guaco__options *o = w->tree->setup->options;
+    struct guaco__json_writer j;
+
+    guaco__json_begin(&j, out);
+    guaco__json_open(&j, '{');
+    guaco__json_name(&j, "role");
+    guaco__json_put_text(&j, guaco__role_name(slot->role));
+    guaco__json_name(&j, "target");
+    guaco__json_put_text(&j, w->tree->setup->target);
+    guaco__json_name(&j, "slot");
+    guaco__json_put_int(&j, (int64_t)slot->index);
+    guaco__json_name(&j, "generation");
+    guaco__json_put_int(&j, w->generation);
+    guaco__json_name(&j, "concurrency");
+    guaco__json_put_int(&j, slot->concurrency);
+    guaco__json_name(&j, "operands");
+    guaco__json_open(&j, '[');
+    for (size_t i = 0; i < o->operand_count; i++)
+        guaco__json_put_text(&j, o->operands[i]);
+    guaco__json_close(&j, ']');
+    guaco__json_name(&j, "options");
+    guaco__options_write(o, &j);
+    guaco__json_name(&j, "sockets");
+    guaco__json_open(&j, '[');
+    for (size_t i = 0; slot->role == ROLE_WEB && i < w->tree->binds.count;
+         i++) {
+        guaco__json_open(&j, '{');
+        guaco__json_name(&j, "bind");
+        guaco__json_put_text(&j, w->tree->binds.items[i].text);
+        guaco__json_close(&j, '}');
+    }
+    guaco__json_close(&j, ']');
+    guaco__json_close(&j, '}');
+    return guaco__json_end(&j);
+}
+
+static int
+send_start(struct worker *w, struct guaco_error *err)
+{
+    struct guaco__buf text;
+    int fds[GUACO__BINDS_MAX];
+    size_t count = w->slot->role == ROLE_WEB ? w->tree->binds.count : 0;
+
+    for (size_t i = 0; i < count; i++)
+        fds[i] = guaco__binds_fd(&w->tree->binds, i, w->slot->index);
+    guaco__buf_init(&text, GUACO__CHANNEL_MESSAGE_MAX);
+    int rc = write_start(w, &text);
+    if (rc == GUACO_OK)
+        rc = guaco__channel_send(w->channel, guaco__buf_data(&text), text.len,
+                                 fds, count);
+    guaco__buf_release(&text);
+    /* A child that ended at once is judged by its exit. */
+    return rc == GUACO_OK || rc == GUACO_E_CLOSED
+               ? GUACO_OK
+               : guaco_fail(err, rc, 0, "hand over to pid %ld", (long)w->pid);
+}
+
+static int
+spawn(struct worker *w, int theirs, struct guaco_error *err)
+{
+    const struct guaco__supervisor_setup *setup = w->tree->setup;
+    const struct guaco__process_fd fds[] = {{theirs, CHANNEL_NUMBER}};
+    const char *python[] = {w->tree->python, "-m", "guaco._worker", NULL};
+    const char *guest[] = {setup->exe, "_guest", NULL};
+    const char *keeper[] = {setup->exe, "_keeper", w->slot->url, NULL};
+    /* Ctrl-C reaches the whole group; only the supervisor shall act on it. */
+    struct guaco__process_spec spec = {.argv = python,
+                                       .envp = w->tree->envp,
+                                       .fds = fds,
+                                       .fd_count = 1,
+                                       .held_signal = SIGINT};
+
+    if (w->slot->role == ROLE_KEEPER)
+        spec.argv = keeper;
+    else if (guaco__target_is_guest(setup->target))
+        spec.argv = guest;
+    spec.path = spec.argv[0];
+    return guaco__process_spawn(&spec, &w->pid, &w->pidfd, err);
+}
+
+static int
+watch_child(struct worker *w, struct guaco_error *err)
+{
+    int rc = guaco__watch_start(&w->exit_watch, w->tree->loop, w->pidfd,
+                                GUACO__READABLE, on_exit_watch, err);
+    if (rc == GUACO_OK)
+        rc = guaco__watch_start(&w->channel_watch, w->tree->loop, w->channel,
+                                GUACO__READABLE, on_channel_watch, err);
+    return rc;
+}
+
+/* A child that could not be set up must not live on without us. */
+static void
+end_now(struct worker *w)
+{
+    struct pollfd wait = {.fd = w->pidfd, .events = POLLIN};
+    struct guaco__process_end end;
+
+    guaco__process_signal(w->pidfd, SIGKILL);
+    while (guaco__process_wait(w->pidfd, &end) == GUACO_E_AGAIN)
+        poll(&wait, 1, -1);
+}
+
+int
+guaco__worker_start(struct slot *slot, struct worker **worker,
+                    struct guaco_error *err)
+{
+    struct tree *tree = slot->tree;
+    struct worker *w = calloc(1, sizeof *w);
+    int theirs = -1;
+
+    if (w == NULL)
+        return guaco_fail(err, GUACO_E_NOMEM, 0, "start a worker");
+    w->tree = tree;
+    w->slot = slot;
+    w->pidfd = -1;
+    w->channel = -1;
+    w->generation = tree->generation;
+    slot->tried = tree->generation;
+    w->start_ns = guaco__clock_mono_ns();
+    guaco__list_init(&w->link);
+    guaco__list_push(&tree->workers, &w->link);
+    guaco__timer_init(&w->deadline, tree->loop, on_deadline);
+
+    int rc = guaco__channel_open(&w->channel, &theirs, err);
+    if (rc == GUACO_OK)
+        rc = spawn(w, theirs, err);
+    if (theirs >= 0)
+        close(theirs);
+    if (rc == GUACO_OK)
+        rc = watch_child(w, err);
+    if (rc == GUACO_OK && slot->role != ROLE_KEEPER)
+        rc = send_start(w, err);
+    if (rc != GUACO_OK) {
+        if (w->pidfd >= 0)
+            end_now(w);
+        guaco__worker_free(w);
+        return rc;
+    }
+    if (slot->role == ROLE_KEEPER || slot->role == ROLE_ADMIN)
+        w->state = WORKER_READY;
+    else
+        guaco__timer_start_ms(
+            &w->deadline, (uint64_t)guaco__options_number(
+                              tree->setup->options, "timeout-worker-start"));
+    *worker = w;
+    return GUACO_OK;
+}

@@ -111,11 +111,27 @@ class Server:
         self._stop_is_wanted = False
         self._graceful: float | None = None
         self.started = False
+        self.was_started = False
         #: Where the server listens, once it has started.
         self.addresses: list[Any] = []
         #: Called without arguments when it listens, and when it stops.
         self.on_start: Callable[[], None] | None = None
         self.on_stop: Callable[[], None] | None = None
+
+    @classmethod
+    def of_worker(
+        cls,
+        app: Any,
+        sockets: Sequence[socket.socket],
+        options: dict[str, Any],
+    ) -> Server:
+        """With the options of a command line, of which some are not ours."""
+        known = {
+            name: value
+            for name, value in options.items()
+            if name in _OPTIONS and value is not None
+        }
+        return cls(app, sockets=sockets, **known)
 
     # ---- life
 
@@ -218,7 +234,7 @@ class Server:
             "state": lifespan.state,
             "report": self._report,
             "disconnect": _is_disconnect,
-            "root_path": self._options.get("root_path", "").rstrip("/"),
+            "root_path": (self._options.get("root_path") or "").rstrip("/"),
             "log": _log_line,
             "exhausted": self.shutdown,
             "pool": self._pool,
@@ -235,7 +251,7 @@ class Server:
             self.addresses.append(listener.getsockname())
             self._core.listen(listener.detach())
         self._core.start()
-        self.started = True
+        self.started = self.was_started = True
         if self.on_start is not None:
             self.on_start()
 

@@ -2,16 +2,91 @@
 
 from typing import TYPE_CHECKING, Any
 
-from guaco._core import ClientDisconnected, Error, __version__
+from guaco._core import (
+    ClientDisconnected,
+    Error,
+    PayloadError,
+    __version__,
+)
 
 if TYPE_CHECKING:
+    from guaco._queue_crontab import Crontab, crontab
+    from guaco._queue_errors import (
+        CancelExecution,
+        QueueError,
+        ResultTimeout,
+        RetryTask,
+        TaskCanceled,
+        TaskDead,
+        TaskException,
+        TaskExpired,
+        TaskTimeout,
+    )
+    from guaco._queue_result import Event, Result
+    from guaco._queue_task import (
+        PeriodicTask,
+        Task,
+        TaskWrapper,
+        current_task,
+    )
     from guaco._run import run
     from guaco._server import Server
+    from guaco.queue import MemoryQueue, Queue, SqliteQueue
 
-__all__ = ["ClientDisconnected", "Error", "Server", "__version__", "run"]
+__all__ = [
+    "CancelExecution",
+    "ClientDisconnected",
+    "Crontab",
+    "Error",
+    "Event",
+    "MemoryQueue",
+    "PayloadError",
+    "PeriodicTask",
+    "Queue",
+    "QueueError",
+    "Result",
+    "ResultTimeout",
+    "RetryTask",
+    "Server",
+    "SqliteQueue",
+    "Task",
+    "TaskCanceled",
+    "TaskDead",
+    "TaskException",
+    "TaskExpired",
+    "TaskTimeout",
+    "TaskWrapper",
+    "__version__",
+    "crontab",
+    "current_task",
+    "run",
+]
 
 # What brings asyncio with it is imported when somebody asks for it.
-_LAZY = {"Server": "guaco._server", "run": "guaco._run"}
+_LAZY = {
+    "CancelExecution": "guaco._queue_errors",
+    "Crontab": "guaco._queue_crontab",
+    "Event": "guaco._queue_result",
+    "MemoryQueue": "guaco.queue",
+    "PeriodicTask": "guaco._queue_task",
+    "Queue": "guaco.queue",
+    "QueueError": "guaco._queue_errors",
+    "Result": "guaco._queue_result",
+    "ResultTimeout": "guaco._queue_errors",
+    "RetryTask": "guaco._queue_errors",
+    "Server": "guaco._server",
+    "SqliteQueue": "guaco.queue",
+    "Task": "guaco._queue_task",
+    "TaskCanceled": "guaco._queue_errors",
+    "TaskDead": "guaco._queue_errors",
+    "TaskException": "guaco._queue_errors",
+    "TaskExpired": "guaco._queue_errors",
+    "TaskTimeout": "guaco._queue_errors",
+    "TaskWrapper": "guaco._queue_task",
+    "crontab": "guaco._queue_crontab",
+    "current_task": "guaco._queue_task",
+    "run": "guaco._run",
+}
 
 
 def __getattr__(name: str) -> Any:

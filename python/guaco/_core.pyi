@@ -1,7 +1,9 @@
 """The extension module.  Private: its public names are re-exported by guaco.*."""
 
-from collections.abc import Buffer, Callable
-from typing import Any, Self, final
+from collections.abc import Callable
+from typing import Any, Self, TypeAlias, final
+
+from typing_extensions import Buffer
 
 __version__: str
 
@@ -33,3 +35,193 @@ class Codec:
 
     def decode(self, data: Buffer, /) -> Any:
         """PayloadError when data is not one whole payload."""
+
+ResultRow: TypeAlias = tuple[int, int, int, bytes, str]
+"""state, attempt, finished_ms, body, reason."""
+News: TypeAlias = tuple[list[tuple[int, bytes]], ResultRow | None]
+"""Events as (number, body), and the result if there is one."""
+
+@final
+class Mailbox:
+    """Messages of native threads, read by Python.
+
+    A letter is (kind, tag, error, payload): tag the number that was given
+    with the request, error None or an exception, payload by the kind.
+    """
+
+    def fileno(self) -> int:
+        """Readable while letters are there."""
+
+    def take(
+        self, timeout_ms: int = 0, /
+    ) -> list[tuple[int, int, Exception | None, Any]]:
+        """All letters, after waiting for the first at most timeout_ms (-1: no
+        limit); a signal handler that raises ends the wait."""
+
+    def ring(self) -> None:
+        """Put a letter in that wakes who waits in take()."""
+
+@final
+class Watch:
+    """A watch of one task; made by Broker.watch()."""
+
+    def close(self) -> None:
+        """End it; idempotent."""
+
+@final
+class Broker:
+    """Where tasks and results wait: an open store.
+
+    Calls block without the GIL, at most the store's own timeout.  A call in
+    another process than the one that opened it is an Error.
+    """
+
+    def __new__(cls, url: str, /) -> Self: ...
+    def put(
+        self,
+        queue: str,
+        name: str,
+        headers: bytes,
+        body: bytes,
+        due_ms: int,
+        expires_ms: int,
+        priority: int,
+        retries: int,
+        retry_delay_ms: int,
+        retry_backoff_percent: int,
+        timeout_ms: int,
+        result_ttl_s: int,
+        /,
+    ) -> int:
+        """Store one task; its id, once the store has committed."""
+
+    def put_many(self, tasks: list[tuple[Any, ...]], /) -> list[int]:
+        """Store 1 to 10000 tasks (put's arguments), all or none."""
+
+    def put_async(self, *task_mailbox_tag: Any) -> None:
+        """put's arguments, a Mailbox and a tag: the store's thread does it."""
+
+    def read(self, id: int, after: int = 0, take: bool = False, /) -> News:
+        """What is known of a task, events after number `after`."""
+
+    def watch(
+        self, id: int, after: int, mailbox: Mailbox, tag: int, /
+    ) -> Watch:
+        """Send the task's news to mailbox until its result came."""
+
+    def now_ms(self) -> int:
+        """The store's clock, Unix time in ms."""
+
+    def stats(self, queue: str, /) -> dict[str, int]: ...
+    def list(
+        self, queue: str, state: int, offset: int, limit: int, /
+    ) -> list[dict[str, Any]]: ...
+    def purge(self, queue: str, state: int, /) -> int: ...
+    def replay(self, queue: str, id: int, /) -> int: ...
+    def recurring(
+        self, queue: str, generation: int, all: tuple[tuple[Any, ...], ...], /
+    ) -> bool:
+        """Define the queue's recurring tasks as (name, spec, zone, catch_up,
+        task); False: the store has a newer generation."""
+
+    def close(self) -> None:
+        """Close the store when the calls in it have ended; idempotent."""
+
+@final
+class Run:
+    """One run of a task; dropped unfinished it goes back uncounted."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def attempt(self) -> int:
+        """From 1."""
+
+    @property
+    def failures(self) -> int: ...
+    @property
+    def retries_left(self) -> int: ...
+    @property
+    def due_ms(self) -> int: ...
+    @property
+    def expires_ms(self) -> int: ...
+    @property
+    def priority(self) -> int: ...
+    @property
+    def timeout_ms(self) -> int: ...
+    @property
+    def queue(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def headers(self) -> bytes: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def interrupted(self) -> bool: ...
+    def remaining_ms(self) -> int | None:
+        """To its timeout; None without one."""
+
+    def event(self, body: bytes, /) -> None: ...
+    def finish(
+        self, kind: int, body: bytes | None = None, retry_delay_ms: int = -1, /
+    ) -> bool:
+        """End it with a guaco_outcome_kind; True: the task will run again."""
+
+@final
+class Worker:
+    """Takes tasks of one queue and has them run.
+
+    With exit_when_stuck a run that ignores its timeout for the grace time
+    ends the process, from a native thread.
+    """
+
+    def __new__(
+        cls,
+        broker: Broker,
+        queue: str,
+        slots: int,
+        mailbox: Mailbox,
+        lease_ms: int,
+        kill_grace_ms: int,
+        exit_when_stuck: bool,
+        wants_ready: bool,
+        /,
+    ) -> Self: ...
+    def next(self, timeout_ms: int, /) -> Run | None:
+        """The next run; None: none came in time (-1: no limit), or draining."""
+
+    def drain(self) -> None: ...
+    def join(self, timeout_ms: int, /) -> bool: ...
+    def stats(self) -> dict[str, int]: ...
+    def close(self) -> None: ...
+
+@final
+class Keeper:
+    """Looks after a store from a thread: due tasks, dead owners, schedules."""
+
+    def __new__(cls, broker: Broker, fires: bool, /) -> Self: ...
+    def close(self) -> None: ...
+
+def crontab_spec(
+    minute: str,
+    hour: str,
+    day: str,
+    month: str,
+    day_of_week: str,
+    strict: bool,
+    /,
+) -> str:
+    """The spec of Huey's crontab() fields."""
+
+def schedule_next(spec: str, zone: str, after_ms: int, /) -> int | None:
+    """The first fire time after after_ms, Unix time in ms."""
+
+def interrupt_thread(
+    running: list[int | None],
+    key: int,
+    thread_id: int,
+    exception: type[BaseException],
+    /,
+) -> bool:
+    """Raise exception in a thread if running[0] is key, as one step."""

@@ -89,6 +89,10 @@ broker_enter(BrokerObject *self)
         PyErr_SetString(self->st->Error, "the queue's store is closed");
         return NULL;
     }
+    if (self->owner != getpid()) {
+        PyErr_SetString(self->st->Error, "another process opened this store");
+        return NULL;
+    }
     self->users++;
     return self->broker;
 }
@@ -116,6 +120,12 @@ void
 guaco__broker_leave(PyObject *value)
 {
     broker_leave((BrokerObject *)value);
+}
+
+bool
+guaco__broker_is_ours(PyObject *value)
+{
+    return ((BrokerObject *)value)->owner == getpid();
 }
 
 static PyObject *

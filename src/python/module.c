@@ -45,7 +45,7 @@ module_exec(PyObject *module)
         return -1;
     if (PyModule_AddObjectRef(module, "Error", st->Error) < 0)
         return -1;
-    if (guaco__codec_type_add(module, st) < 0)
+    if (guaco__queue_types_add(module, st) < 0)
         return -1;
     if (guaco__loop_state_init(module, st) < 0)
         return -1;

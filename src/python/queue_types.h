@@ -91,6 +91,9 @@ struct guaco_broker *
 guaco__broker_enter(const struct guaco_state *st, PyObject *value);
 void guaco__broker_leave(PyObject *value);
 
+/* Whether this process opened it: the child of a fork leaves it alone. */
+bool guaco__broker_is_ours(PyObject *value);
+
 /* ---- watch_type.c ---- */
 
 /* Begin a watch of task `id` whose letters go to `box` with `tag`. */
@@ -100,7 +103,7 @@ guaco__watch_new(const struct guaco_state *st, PyObject *broker,
 
 /* ---- worker_type.c ---- */
 
-/* Whether the worker of a run was not closed yet. */
+/* Whether the worker of a run is open, and of this process. */
 bool guaco__worker_is_open(PyObject *worker);
 
 /* ---- run_type.c ---- */
@@ -110,6 +113,11 @@ struct guaco_run;
 /* A Run for `run`, which it takes; NULL with an exception, then it did not. */
 PyObject *
 guaco__run_new(struct guaco_state *st, PyObject *worker, struct guaco_run *run);
+
+/* ---- queue_functions.c ---- */
+
+/* Add the functions, and all the types below. */
+int guaco__queue_types_add(PyObject *module, struct guaco_state *st);
 
 /* ---- one for each type: create it, keep it in the state, 0 or -1 ---- */
 

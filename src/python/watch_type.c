@@ -53,7 +53,7 @@ watch_end(WatchObject *self)
     struct guaco_broker *open = self->open;
 
     self->watch = NULL;
-    if (watch != NULL) {
+    if (watch != NULL && guaco__broker_is_ours(self->broker)) {
         Py_BEGIN_ALLOW_THREADS guaco_broker_unwatch(open, watch);
         Py_END_ALLOW_THREADS
     }

@@ -5,15 +5,16 @@
  *     class Worker:
  *         def __new__(cls, broker: Broker, queue: str, slots: int,
  *                     mailbox: Mailbox, lease_ms: int, kill_grace_ms: int,
- *                     exit_when_stuck: bool, /): ...
+ *                     exit_when_stuck: bool, wants_ready: bool, /): ...
  *         def next(self, timeout_ms: int, /) -> Run | None: ...
  *         def drain(self) -> None: ...
  *         def join(self, timeout_ms: int, /) -> bool: ...
  *         def stats(self) -> dict[str, int]: ...
  *         def close(self) -> None: ...
  *
- * What the engine has to say of its own accord (something is ready, a run is
- * over its time) comes as letters to the mailbox.
+ * What the engine has to say of its own accord (with wants_ready that there is
+ * something to run; that a run is over its time) comes as letters to the
+ * mailbox.
  *
  * A run that does not end after its interruption holds its process, and may
  * hold the GIL with it.  With exit_when_stuck the engine's own thread ends the
@@ -101,11 +102,12 @@ worker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     const char *queue;
     Py_ssize_t queue_len;
     unsigned slots, lease_ms, kill_grace_ms;
-    int exit_when_stuck;
+    int exit_when_stuck, wants_ready;
 
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "Os#IOIIp:Worker", names, &broker, &queue, &queue_len,
-            &slots, &mailbox, &lease_ms, &kill_grace_ms, &exit_when_stuck))
+    if (!guaco__no_keywords("Worker", kwargs) ||
+        !PyArg_ParseTuple(args, "Os#IOIIpp:Worker", &broker, &queue, &queue_len, &slots,
+                                     &mailbox, &lease_ms, &kill_grace_ms,
+                                     &exit_when_stuck, &wants_ready))
         return NULL;
     PyObject *module = PyType_GetModuleByDef(type, &guaco_module_def);
     if (module == NULL)
@@ -133,7 +135,7 @@ worker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         .slots = slots,
         .lease_ms = lease_ms,
         .kill_grace_ms = kill_grace_ms,
-        .calls = {on_ready, on_interrupt, on_stuck},
+        .calls = {wants_ready ? on_ready : NULL, on_interrupt, on_stuck},
         .ctx = self,
     };
     struct guaco_error err = {0};
@@ -168,13 +170,15 @@ worker_end(WorkerObject *self)
 bool
 guaco__worker_is_open(PyObject *worker)
 {
-    return ((WorkerObject *)worker)->worker != NULL;
+    const WorkerObject *self = (const WorkerObject *)worker;
+
+    return self->worker != NULL && self->owner == getpid();
 }
 
 static struct guaco_worker *
 worker_enter(WorkerObject *self)
 {
-    if (self->worker == NULL) {
+    if (self->worker == NULL || self->owner != getpid()) {
         PyErr_SetString(self->st->Error, "the worker is closed");
         return NULL;
     }

@@ -1,0 +1,276 @@
+"""One run of a task: from the store's record to its outcome.
+
+The order is: decode, signal executing, pre_execute hooks, the function,
+outcome to the store, post_execute hooks, signal of how it ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import traceback
+import types
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+from guaco import _queue_signals as signals
+from guaco._queue_errors import CancelExecution, RetryTask, TaskTimeout
+from guaco._queue_task import Task, _current, seconds
+
+if TYPE_CHECKING:
+    from guaco.queue import Queue
+
+log = logging.getLogger("guaco.queue")
+
+# enum guaco_outcome_kind
+DONE, FAILED, RETRY, CANCELED, RELEASED = 1, 2, 3, 4, 5
+
+TRACEBACK_MAX = 32 * 1024
+"""Characters of a traceback that are stored; its end is kept."""
+
+
+class AnyRun(Protocol):
+    """What a run is: a worker's, or one of immediate mode."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def failures(self) -> int: ...
+    @property
+    def retries_left(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def headers(self) -> bytes: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def interrupted(self) -> bool: ...
+    def remaining_ms(self) -> int | None: ...
+    def event(self, body: bytes, /) -> None: ...
+    def finish(
+        self, kind: int, body: bytes | None = None, retry_delay_ms: int = -1, /
+    ) -> bool: ...
+
+
+def load(queue: Queue, run: AnyRun) -> Task:
+    """The task of run; raises what is wrong with its record."""
+    wrapper = queue.registered(run.name)
+    args, kwargs = queue.serializer.decode(run.body)
+    task = Task(wrapper, tuple(args), kwargs)
+    task.id = run.id
+    task.attempt = run.attempt
+    task.failures = run.failures
+    task._run = run
+    if headers := run.headers:
+        task.headers = queue.serializer.decode(headers)
+    return task
+
+
+def describe(exc: BaseException, task_id: int, retries: int) -> dict[str, Any]:
+    """The metadata of a TaskException, as data."""
+    told = traceback.TracebackException(type(exc), exc, _own_frames(exc))
+    text = "".join(told.format())
+    return {
+        "error": _repr(exc),
+        "traceback": text[-TRACEBACK_MAX:],
+        "retries": retries,
+        "task_id": task_id,
+    }
+
+
+def _own_frames(exc: BaseException) -> types.TracebackType | None:
+    """The traceback from the task's function on, without ours above it."""
+    tb = exc.__traceback__
+    while tb is not None and tb.tb_next is not None:
+        if not tb.tb_frame.f_globals.get("__name__", "").startswith("guaco."):
+            break
+        tb = tb.tb_next
+    return tb
+
+
+def _repr(exc: BaseException) -> str:
+    try:
+        return repr(exc)[:1000]
+    except Exception:
+        return f"{type(exc).__name__}()"
+
+
+def retry_delay_ms(exc: RetryTask) -> int:
+    """When it asked to be run again, from now; -1: by the task's rules."""
+    if exc.delay is not None:
+        return max(0, round(seconds(exc.delay) * 1000))
+    if exc.eta is not None:
+        eta = exc.eta if exc.eta.tzinfo else exc.eta.astimezone()
+        left = eta - dt.datetime.now(dt.timezone.utc)
+        return max(0, round(left.total_seconds() * 1000))
+    return -1
+
+
+class Execution:
+    """A run from its begin to its end, for workers of every kind."""
+
+    __slots__ = ("queue", "run", "task", "_token", "_entered")
+
+    def __init__(self, queue: Queue, run: AnyRun) -> None:
+        self.queue = queue
+        self.run = run
+        self.task: Task | None = None
+
+    def begin(self) -> Task | None:
+        """The task to run, as current_task(); None: the run is over."""
+        try:
+            task = self.task = load(self.queue, self.run)
+        except Exception as exc:
+            log.error("task %s (%d): %s", self.run.name, self.run.id, exc)
+            self._finish_failed(exc)
+            return None
+        self._token = _current.set(task)
+        self.queue._signals.send(signals.SIGNAL_EXECUTING, task)
+        try:
+            self.queue._call_hooks(self.queue._pre_execute, task)
+        except CancelExecution as exc:
+            self.end(None, exc)
+            return None
+        return task
+
+    def end(self, value: Any, exc: BaseException | None) -> None:
+        """Store how it went, then tell hooks and signals."""
+        task = self.task
+        assert task is not None
+        retried = self._store(value, exc)
+        queue = self.queue
+        if queue._post_execute:
+            queue._call_hooks(queue._post_execute, task, value, exc)
+        if not queue._signals.is_empty:
+            self._send(task, exc, retried)
+        task._run = None
+        _current.reset(self._token)
+
+    def _send(self, task: Task, exc: BaseException | None, retried: bool) -> None:
+        send = self.queue._signals.send
+        match exc:
+            case None:
+                send(signals.SIGNAL_COMPLETE, task)
+            case CancelExecution():
+                send(signals.SIGNAL_CANCELED, task)
+            case TaskTimeout():
+                send(signals.SIGNAL_TIMEOUT, task)
+            case RetryTask():
+                pass
+            case KeyboardInterrupt() | asyncio.CancelledError():
+                send(signals.SIGNAL_INTERRUPTED, task)
+            case _:
+                send(signals.SIGNAL_ERROR, task, exc)
+        if retried:
+            send(signals.SIGNAL_RETRYING, task)
+
+    def _store(self, value: Any, exc: BaseException | None) -> bool:
+        """Give the outcome to the store; whether the task runs again."""
+        match exc:
+            case None:
+                return self._finish_done(value)
+            case RetryTask():
+                body = self._error_body(exc)
+                return self.run.finish(RETRY, body, retry_delay_ms(exc))
+            case CancelExecution():
+                return self._finish_canceled(exc)
+            case KeyboardInterrupt() | asyncio.CancelledError():
+                # The worker ends, not the task: another one takes it.
+                return self.run.finish(RELEASED)
+            case _:
+                return self._finish_failed(exc)
+
+    def _finish_done(self, value: Any) -> bool:
+        if not self.queue.results:
+            return self.run.finish(DONE)
+        try:
+            body = self.queue.serializer.encode(value)
+        except Exception as exc:
+            log.error("%r: its result: %s", self.task, exc)
+            return self._finish_failed(exc)
+        return self.run.finish(DONE, body)
+
+    def _finish_failed(self, exc: BaseException) -> bool:
+        left = self.run.retries_left
+        if self.task is not None:
+            level = logging.INFO if left else logging.ERROR
+            log.log(level, "%r failed, %d retries left", self.task, left,
+                    exc_info=exc)
+        return self.run.finish(FAILED, self._error_body(exc))
+
+    def _finish_canceled(self, exc: CancelExecution) -> bool:
+        left = self.run.retries_left
+        body = self._error_body(exc)
+        if exc.retry is False or (exc.retry is None and left == 0):
+            return self.run.finish(CANCELED, body)
+        return self.run.finish(FAILED if left else RETRY, body)
+
+    def _error_body(self, exc: BaseException) -> bytes | None:
+        if not self.queue.results:
+            return None
+        data = describe(exc, self.run.id, self.run.retries_left)
+        return self.queue.serializer.encode(data)
+
+
+def perform(
+    queue: Queue, run: AnyRun, await_it: Callable[[Coroutine[Any, Any, Any]], Any]
+) -> None:
+    """Run a task on this thread; await_it runs a coroutine to its end.
+
+    Returns when the outcome was handed to the store.  KeyboardInterrupt gives
+    the run back and is raised.
+    """
+    execution = Execution(queue, run)
+    task = execution.begin()
+    if task is None:
+        return
+    value: Any = None
+    error: BaseException | None = None
+    try:
+        value = queue.execute(task)
+        if task.wrapper.is_async:
+            value = await_it(value)
+    except KeyboardInterrupt as exc:
+        execution.end(None, exc)
+        raise
+    except BaseException as exc:  # sys.exit() of a task ends the task alone
+        error = exc
+    execution.end(value, error)
+
+
+def _is_cancelled_from_outside() -> bool:
+    here = asyncio.current_task()
+    return here is not None and here.cancelling() > 0
+
+
+async def aperform(queue: Queue, run: AnyRun) -> None:
+    """As perform, on an event loop; a plain function runs in its executor."""
+    execution = Execution(queue, run)
+    task = execution.begin()
+    if task is None:
+        return
+    value: Any = None
+    error: BaseException | None = None
+    try:
+        if task.wrapper.is_async:
+            value = await queue.execute(task)
+        else:
+            value = await asyncio.to_thread(queue.execute, task)
+    except asyncio.CancelledError as exc:
+        if run.interrupted:
+            error = TaskTimeout(f"timeout of {task.wrapper.label}")
+        elif _is_cancelled_from_outside():
+            execution.end(None, exc)  # the worker stops: back to the store
+            raise
+        else:
+            error = RuntimeError("the task cancelled itself")
+    except KeyboardInterrupt as exc:
+        execution.end(None, exc)
+        raise
+    except BaseException as exc:
+        error = exc
+    execution.end(value, error)

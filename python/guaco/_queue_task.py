@@ -1,0 +1,336 @@
+"""Tasks: what is enqueued, and what the decorator makes of a function."""
+
+from __future__ import annotations
+
+import contextvars
+import datetime as dt
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from guaco._queue_errors import QueueError, TaskTimeout
+
+if TYPE_CHECKING:
+    from guaco._queue_result import Result
+    from guaco._queue_run import AnyRun
+    from guaco.queue import Queue
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Seconds = float | dt.timedelta
+Expires = float | dt.timedelta | dt.datetime
+
+_current: contextvars.ContextVar[Task] = contextvars.ContextVar("guaco_task")
+
+
+def current_task() -> Task:
+    """The task that runs here; LookupError outside of one."""
+    return _current.get()
+
+
+def seconds(value: Seconds) -> float:
+    """A duration in seconds."""
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds()
+    return value
+
+
+def milliseconds(value: Seconds | None, what: str) -> int:
+    """A duration in whole milliseconds; None is 0."""
+    if value is None:
+        return 0
+    ms = round(seconds(value) * 1000)
+    if not 0 <= ms < 2**32:
+        raise ValueError(f"{what} must be 0 to 49 days, not {value!r}")
+    return ms
+
+
+def unix_ms(when: dt.datetime) -> int:
+    """A datetime as Unix time in ms; a naive one is local time."""
+    return round(when.timestamp() * 1000)
+
+
+class Task:
+    """One call of a task function, to be enqueued or being run.
+
+    Made by ``wrapper.s(...)``; inside a task by ``context=True`` (it comes as
+    the keyword ``task``) or ``guaco.current_task()``.  A setting that is None
+    is the wrapper's.
+    """
+
+    __slots__ = (
+        "args",
+        "attempt",
+        "delay",
+        "eta",
+        "expires",
+        "failures",
+        "headers",
+        "id",
+        "kwargs",
+        "priority",
+        "retries",
+        "retry_backoff",
+        "retry_delay",
+        "timeout",
+        "wrapper",
+        "_run",
+        "__weakref__",
+    )
+
+    def __init__(
+        self,
+        wrapper: TaskWrapper[..., Any],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        eta: dt.datetime | None = None,
+        delay: Seconds | None = None,
+        priority: int | None = None,
+        retries: int | None = None,
+        retry_delay: Seconds | None = None,
+        retry_backoff: float | None = None,
+        expires: Expires | None = None,
+        timeout: Seconds | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        if eta is not None and delay is not None:
+            raise ValueError("eta or delay, not both")
+        self.wrapper = wrapper
+        self.args = args
+        self.kwargs = {} if kwargs is None else kwargs
+        self.eta = eta
+        self.delay = delay
+        self.priority = priority
+        self.retries = retries
+        self.retry_delay = retry_delay
+        self.retry_backoff = retry_backoff
+        self.expires = expires
+        self.timeout = timeout
+        self.headers = headers
+        self.id = 0
+        self.attempt = 0
+        self.failures = 0
+        self._run: AnyRun | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that is stored: module and function."""
+        return self.wrapper.name
+
+    def __repr__(self) -> str:
+        text = f"<{type(self).__name__} {self.wrapper.label}"
+        return f"{text} {self.id}>" if self.id else f"{text}>"
+
+    # ---- inside the running task ----
+
+    def event(self, kind: str, value: Any = None) -> None:
+        """Tell those who follow ``Result.events()``; kind is yours to choose.
+
+        Stored and sent within a few milliseconds; the last 256 of a task are
+        kept.  Outside of a run it goes nowhere.
+        """
+        if self._run is not None:
+            encode = self.wrapper.queue.serializer.encode
+            self._run.event(encode([kind, value]))
+
+    def progress(self, value: float, message: str | None = None) -> None:
+        """An event "progress": value from 0 to 1, and a text."""
+        if message is None:
+            self.event("progress", value)
+        else:
+            self.event("progress", {"value": value, "message": message})
+
+    @property
+    def time_remaining(self) -> float:
+        """Seconds to the timeout of this run; infinite without one."""
+        left = None if self._run is None else self._run.remaining_ms()
+        return float("inf") if left is None else left / 1000
+
+    def check_timeout(self) -> None:
+        """Raise TaskTimeout when the run's time is over."""
+        if self.time_remaining <= 0:
+            raise TaskTimeout(f"timeout of {self.wrapper.label}")
+
+
+def importable_name(func: Callable[..., Any]) -> str | None:
+    """The module by which another process finds func; None: there is none.
+
+    That of a script's functions is the script's own name, if importing that
+    name gives the same file.
+    """
+    module = func.__module__
+    if module != "__main__":
+        return module
+    main = sys.modules["__main__"]
+    if (spec := getattr(main, "__spec__", None)) is not None:
+        return str(spec.name)
+    path = getattr(main, "__file__", None)
+    if path is None:
+        return None
+    stem = os.path.splitext(os.path.basename(path))[0]
+    try:
+        found = importlib.util.find_spec(stem)
+    except (ImportError, ValueError):
+        return None
+    if found is None or found.origin is None:
+        return None
+    return stem if os.path.realpath(found.origin) == os.path.realpath(path) else None
+
+
+class TaskWrapper(Generic[P, R]):
+    """A task function: calling it enqueues, ``call_local`` runs it here.
+
+    Made by ``@queue.task()``.  Subclass it through ``Queue.wrapper_class``.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        func: Callable[P, Any],
+        *,
+        retries: int = 0,
+        retry_delay: Seconds = 0,
+        retry_backoff: float = 1.0,
+        priority: int = 0,
+        expires: Expires | None = None,
+        timeout: Seconds | None = None,
+        context: bool = False,
+        name: str | None = None,
+    ) -> None:
+        if retries < 0:
+            raise ValueError("retries must not be negative")
+        if retry_backoff and not 1 <= retry_backoff <= 1000:
+            raise ValueError("retry_backoff must be 1 to 1000")
+        self.queue = queue
+        self.func = func
+        self.is_async = inspect.iscoroutinefunction(func)
+        self.retries = retries
+        self.retry_delay = retry_delay
+        self.retry_backoff = retry_backoff
+        self.priority = priority
+        self.expires = expires
+        self.timeout = timeout
+        self.context = context
+        self.label = name or str(
+            getattr(func, "__name__", type(func).__name__)
+        )
+        self._module = importable_name(func)
+        if self._module is None and queue.is_local:
+            self._module = "__main__"
+        # The settings in the order of Broker.put, for calls that change none.
+        self.settings = (
+            priority,
+            retries,
+            milliseconds(retry_delay, "retry_delay"),
+            round((retry_backoff or 1) * 100),
+            milliseconds(timeout, "timeout"),
+        )
+        self.__name__ = self.label
+        self.__qualname__ = getattr(func, "__qualname__", self.label)
+        self.__module__ = func.__module__
+        self.__doc__ = func.__doc__
+        self.__wrapped__ = func
+
+    @property
+    def name(self) -> str:
+        """``module.function``, by which a worker finds it.
+
+        QueueError for a function of a script that cannot be imported: give it
+        a name in a module, or run the script as ``python -m``.
+        """
+        if self._module is None:
+            raise QueueError(
+                f"task {self.label!r} is defined in __main__, which no worker "
+                "can import: move it into a module"
+            )
+        return f"{self._module}.{self.label}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._module}.{self.label}>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+        """Enqueue a call; returns when the store has committed it.
+
+        A queue with ``results=False`` gives None.
+        """
+        result: Result[R] = self.queue.enqueue(Task(self, args, kwargs))
+        return result
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
+        """As calling it, for event loops: the loop goes on meanwhile."""
+        task = Task(self, args, kwargs)
+        result: Result[R] = await self.queue.aenqueue(task)
+        return result
+
+    def s(self, *args: P.args, **kwargs: P.kwargs) -> Task:
+        """The task of a call, not enqueued yet."""
+        return Task(self, args, kwargs)
+
+    def schedule(
+        self,
+        args: Iterable[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        eta: dt.datetime | None = None,
+        delay: Seconds | None = None,
+        priority: int | None = None,
+        retries: int | None = None,
+        retry_delay: Seconds | None = None,
+        retry_backoff: float | None = None,
+        expires: Expires | None = None,
+        timeout: Seconds | None = None,
+    ) -> Result[R]:
+        """Enqueue a call with other settings than the decorator's.
+
+        ``delay`` is seconds from now (a past time is now), ``eta`` a datetime,
+        local time if it is naive; with neither it is due at once.
+        """
+        task = Task(
+            self,
+            tuple(args),
+            kwargs,
+            eta=eta,
+            delay=delay,
+            priority=priority,
+            retries=retries,
+            retry_delay=retry_delay,
+            retry_backoff=retry_backoff,
+            expires=expires,
+            timeout=timeout,
+        )
+        result: Result[R] = self.queue.enqueue(task)
+        return result
+
+    def map(self, items: Iterable[Any]) -> list[Result[R]]:
+        """Enqueue a call for each item, all or none; a tuple is *args."""
+        return self.queue.enqueue_many(
+            Task(self, item if isinstance(item, tuple) else (item,))
+            for item in items
+        )
+
+    def call_local(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Call the function itself, here and now.
+
+        A coroutine function gives its coroutine.
+        """
+        return self.func(*args, **kwargs)
+
+    def unregister(self) -> bool:
+        """Forget the task on this queue; False if it was not there."""
+        return self.queue.unregister(self)
+
+
+class PeriodicTask(TaskWrapper[P, R]):
+    """A task that comes by the clock; made by ``@queue.periodic_task()``.
+
+    Calling it enqueues one run now, as for any task.
+    """
+
+    spec: str = ""
+    zone: str = ""
+    catch_up: int = 1

@@ -1,0 +1,757 @@
+"""Task queues: enqueue calls of functions, run them elsewhere or later.
+
+    from guaco import SqliteQueue, crontab
+
+    queue = SqliteQueue("demo")
+
+    @queue.task(retries=2, retry_delay=20)
+    def add(a, b):
+        return a + b
+
+    result = add(1, 2)                       # stored when this returns
+    result(blocking=True, timeout=5)         # 3; or: await result
+
+``guaco work demo:queue`` runs them, or ``queue.start()`` in any process.  A
+task is run at least once, and one run's outcome is accepted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import itertools
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Coroutine, Iterable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Protocol,
+    TypeVar,
+    overload,
+)
+
+from guaco._core import Broker
+from guaco._queue_crontab import Crontab, crontab
+from guaco._queue_errors import (
+    CancelExecution,
+    QueueError,
+    ResultTimeout,
+    RetryTask,
+    TaskCanceled,
+    TaskDead,
+    TaskException,
+    TaskExpired,
+    TaskTimeout,
+)
+from guaco._queue_local import LocalStore
+from guaco._queue_result import Event, EventStream, Mail, Result
+from guaco._queue_run import log
+from guaco._queue_signals import (
+    SIGNAL_CANCELED,
+    SIGNAL_COMPLETE,
+    SIGNAL_ENQUEUED,
+    SIGNAL_ERROR,
+    SIGNAL_EXECUTING,
+    SIGNAL_INTERRUPTED,
+    SIGNAL_RETRYING,
+    SIGNAL_TIMEOUT,
+    Handler,
+    Signals,
+)
+from guaco._queue_task import (
+    Expires,
+    P,
+    PeriodicTask,
+    R,
+    Seconds,
+    Task,
+    TaskWrapper,
+    current_task,
+    milliseconds,
+    seconds,
+    unix_ms,
+)
+from guaco._serializer import (
+    PayloadError,
+    PickleSerializer,
+    RemoteError,
+    Serializer,
+    TypedSerializer,
+)
+
+if TYPE_CHECKING:
+    from guaco._queue_worker import Kind, Workers
+
+__all__ = [
+    "CancelExecution",
+    "Crontab",
+    "Event",
+    "EventStream",
+    "MemoryQueue",
+    "PayloadError",
+    "PeriodicTask",
+    "PickleSerializer",
+    "Queue",
+    "QueueError",
+    "RemoteError",
+    "Result",
+    "ResultTimeout",
+    "RetryTask",
+    "SIGNAL_CANCELED",
+    "SIGNAL_COMPLETE",
+    "SIGNAL_ENQUEUED",
+    "SIGNAL_ERROR",
+    "SIGNAL_EXECUTING",
+    "SIGNAL_INTERRUPTED",
+    "SIGNAL_RETRYING",
+    "SIGNAL_TIMEOUT",
+    "Serializer",
+    "SqliteQueue",
+    "Task",
+    "TaskCanceled",
+    "TaskDead",
+    "TaskException",
+    "TaskExpired",
+    "TaskTimeout",
+    "TaskWrapper",
+    "TypedSerializer",
+    "crontab",
+    "current_task",
+]
+
+# enum guaco_task_state, by the names of the admin calls
+STATES = {
+    "waiting": 1,
+    "delayed": 2,
+    "running": 3,
+    "results": 4,
+    "dead": 8,
+}
+_CATCH_UP = {"skip": 1, "once": 2, "all": 3}
+
+Hook = Callable[..., Any]
+H = TypeVar("H", bound=Hook)
+
+_numbers = itertools.count()
+_queues: weakref.WeakSet[Queue] = weakref.WeakSet()
+"""Every queue of the process, for the child of a fork and the workers' role."""
+
+
+class _TaskDecorator(Protocol):
+    @overload
+    def __call__(
+        self, func: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> TaskWrapper[P, R]: ...
+    @overload
+    def __call__(self, func: Callable[P, R], /) -> TaskWrapper[P, R]: ...
+
+
+class _PeriodicDecorator(Protocol):
+    @overload
+    def __call__(
+        self, func: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> PeriodicTask[P, R]: ...
+    @overload
+    def __call__(self, func: Callable[P, R], /) -> PeriodicTask[P, R]: ...
+
+
+def _url_of(where: str) -> tuple[str, str]:
+    """The store's URL and a queue's default name, of a URL or a name."""
+    if ":" not in where:
+        return _absolute(f"sqlite:///{where}.db"), where
+    return _absolute(where), "guaco"
+
+
+def _absolute(url: str) -> str:
+    """A SQLite URL whose path no chdir() changes."""
+    head = "sqlite:///"
+    if not url.startswith(head) or url.startswith(head + "/"):
+        return url
+    path, mark, options = url[len(head) :].partition("?")
+    return f"{head}{os.path.abspath(path)}{mark}{options}"
+
+
+class Queue:
+    """A queue of tasks in a store.
+
+    ``where`` is a URL (``sqlite:///demo.db``, four slashes for an absolute
+    path; ``memory:``) or a name, which means the SQLite file NAME.db.  Nothing
+    is opened before the first use.
+
+    name: several queues may share one store; A-Z a-z 0-9 _ . - (64).
+    results: whether results are kept; if not, enqueuing gives None.
+    result_ttl: how long, seconds or timedelta.
+    serializer: "typed" (the default), "pickle", or an object of your own.
+    secret: signs what "pickle" stores; default: GUACO_SECRET_KEY.
+    zone: the IANA time zone of periodic tasks that name none.
+    """
+
+    wrapper_class: ClassVar[type[TaskWrapper[..., Any]]] = TaskWrapper
+    periodic_class: ClassVar[type[PeriodicTask[..., Any]]] = PeriodicTask
+    result_class: ClassVar[type[Result[Any]]] = Result
+
+    def __init__(
+        self,
+        where: str = "guaco",
+        *,
+        name: str | None = None,
+        results: bool = True,
+        result_ttl: Seconds = 86400,
+        immediate: bool = False,
+        serializer: str | Serializer = "typed",
+        secret: str | bytes | None = None,
+        zone: str = "UTC",
+    ) -> None:
+        self.url, default_name = _url_of(where)
+        self.name = name or default_name
+        self.results = results
+        self.result_ttl_s = max(1, round(seconds(result_ttl)))
+        self.serializer = _serializer_of(serializer, secret)
+        self.zone = zone
+        self._lock = threading.Lock()
+        self._broker: Broker | None = None
+        self._mail = Mail()
+        self._workers: Workers | None = None
+        self._tasks: dict[str, TaskWrapper[..., Any]] = {}
+        self._unnamed: list[TaskWrapper[..., Any]] = []
+        self._signals = Signals()
+        self._startup: dict[str, Hook] = {}
+        self._shutdown: dict[str, Hook] = {}
+        self._pre_execute: dict[str, Hook] = {}
+        self._post_execute: dict[str, Hook] = {}
+        self._local: LocalStore | None = None
+        self.immediate = immediate
+        self._number = next(_numbers)
+        _queues.add(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} {self.url}>"
+
+    # A queue is no container: `if queue:` asks whether there is one.
+    def __bool__(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return self.pending_count()
+
+    # ---- the store ----
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this process can reach the store."""
+        return self.url.startswith("memory:")
+
+    def _open(self) -> Broker:
+        """The store, opened at the first call."""
+        broker = self._broker
+        if broker is not None:
+            return broker
+        with self._lock:
+            if self._broker is None:
+                self._broker = Broker(self.url)
+            return self._broker
+
+    def close(self) -> None:
+        """Stop the workers and close the store; the next use opens it again."""
+        self.stop()
+        with self._lock:
+            broker, self._broker = self._broker, None
+        if broker is not None:
+            broker.close()
+
+    def _after_fork(self) -> None:
+        """In a forked child: leave what is the parent's, open our own."""
+        self._lock = threading.Lock()
+        self._broker = None
+        self._mail = Mail()
+        self._workers = None
+
+    @property
+    def immediate(self) -> bool:
+        """True: tasks run when they are called, in memory, without a store.
+
+        Set to True it begins with no results; set to False again they are
+        forgotten, and calls go to the store.
+        """
+        return self._local is not None
+
+    @immediate.setter
+    def immediate(self, value: bool) -> None:
+        if value != (self._local is not None):
+            self._local = LocalStore() if value else None
+
+    # ---- registering ----
+
+    @overload
+    def task(
+        self, func: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> TaskWrapper[P, R]: ...
+    @overload
+    def task(self, func: Callable[P, R], /) -> TaskWrapper[P, R]: ...
+    @overload
+    def task(
+        self,
+        *,
+        retries: int = 0,
+        retry_delay: Seconds = 0,
+        retry_backoff: float = 1.0,
+        priority: int = 0,
+        expires: Expires | None = None,
+        timeout: Seconds | None = None,
+        context: bool = False,
+        name: str | None = None,
+    ) -> _TaskDecorator: ...
+
+    def task(
+        self, func: Callable[..., Any] | None = None, **settings: Any
+    ) -> Any:
+        """Make a function, plain or ``async``, a task of this queue.
+
+        retries: runs after the first that failed.
+        retry_delay: seconds (or timedelta) before each; retry_backoff: each
+        delay is so many times the one before.
+        priority: -1000 to 1000, higher first.
+        expires: not begun later than this after the call (or that datetime).
+        timeout: seconds of a run, then TaskTimeout is raised in it.
+        context: the function gets its Task as the keyword ``task``.
+        name: by which it is stored, behind its module; default: its own.
+        """
+        if func is not None:
+            return self._register(self.wrapper_class, func, settings)
+        return lambda f: self._register(self.wrapper_class, f, settings)
+
+    def periodic_task(
+        self,
+        when: Crontab | str,
+        *,
+        zone: str | None = None,
+        catch_up: str = "skip",
+        **settings: Any,
+    ) -> _PeriodicDecorator:
+        """Make a function without parameters a task that comes by the clock.
+
+        when: ``crontab(...)``, or a spec: five fields as of crontab(5), six
+        with seconds first, "@hourly", "every 10 s".
+        zone: its IANA time zone; default: the queue's.
+        catch_up: what was missed while no worker ran is skipped ("skip"), run
+        once for all ("once"), or each ("all", the last 100).
+        """
+        if catch_up not in _CATCH_UP:
+            raise ValueError(f"catch_up is skip, once or all, not {catch_up!r}")
+        spec = when.spec if isinstance(when, Crontab) else when
+        where = zone or self.zone
+        Crontab(spec, where)  # a spec that cannot be read is an error here
+
+        def decorate(func: Callable[..., Any]) -> Any:
+            wrapper = self._register(self.periodic_class, func, settings)
+            assert isinstance(wrapper, PeriodicTask)
+            wrapper.spec = spec
+            wrapper.zone = where
+            wrapper.catch_up = _CATCH_UP[catch_up]
+            return wrapper
+
+        return decorate
+
+    def _register(
+        self,
+        cls: type[TaskWrapper[..., Any]],
+        func: Callable[..., Any],
+        settings: dict[str, Any],
+    ) -> TaskWrapper[..., Any]:
+        if isinstance(func, TaskWrapper):
+            func = func.func  # one function may be a task of several queues
+        wrapper = cls(self, func, **settings)
+        if wrapper._module is None:
+            self._unnamed.append(wrapper)
+            return wrapper
+        if wrapper.name in self._tasks:
+            raise ValueError(f"task {wrapper.name!r} is registered already")
+        self._tasks[wrapper.name] = wrapper
+        return wrapper
+
+    def unregister(self, wrapper: TaskWrapper[..., Any]) -> bool:
+        """Forget a task; False if it is not one of this queue."""
+        if wrapper._module is None or self._tasks.get(wrapper.name) is not wrapper:
+            return False
+        del self._tasks[wrapper.name]
+        return True
+
+    def registered(self, name: str) -> TaskWrapper[..., Any]:
+        """The task of that name; QueueError if this process has none."""
+        wrapper = self._tasks.get(name)
+        if wrapper is None:
+            raise QueueError(f"no task {name!r} is registered on {self.name!r}")
+        return wrapper
+
+    @property
+    def tasks(self) -> list[TaskWrapper[..., Any]]:
+        """The registered tasks, periodic ones too, in order."""
+        return list(self._tasks.values())
+
+    # ---- enqueuing ----
+
+    def _record(self, task: Task) -> tuple[Any, ...]:
+        """The arguments of Broker.put for task."""
+        wrapper = task.wrapper
+        body = self.serializer.encode([list(task.args), task.kwargs])
+        headers = task.headers
+        head = b"" if headers is None else self.serializer.encode(headers)
+        if (
+            task.eta is None
+            and task.delay is None
+            and task.priority is None
+            and task.retries is None
+            and task.retry_delay is None
+            and task.retry_backoff is None
+            and task.timeout is None
+            and task.expires is None
+            and wrapper.expires is None
+        ):
+            return (
+                self.name,
+                wrapper.name,
+                head,
+                body,
+                0,
+                0,
+                *wrapper.settings,
+                self.result_ttl_s,
+            )
+        return (
+            self.name,
+            wrapper.name,
+            head,
+            body,
+            *self._times(task),
+            *self._settings(task),
+            self.result_ttl_s,
+        )
+
+    def _times(self, task: Task) -> tuple[int, int]:
+        """When it is due and when it expires, Unix time in ms."""
+        due = expires = 0
+        if task.eta is not None:
+            due = max(1, unix_ms(task.eta))
+        elif task.delay is not None and (delay := seconds(task.delay)) > 0:
+            due = self._now_ms() + round(delay * 1000)
+        limit = task.expires
+        if limit is None:
+            limit = task.wrapper.expires
+        if isinstance(limit, dt.datetime):
+            expires = max(1, unix_ms(limit))
+        elif limit is not None:
+            expires = self._now_ms() + round(seconds(limit) * 1000)
+        return due, expires
+
+    def _settings(self, task: Task) -> tuple[int, int, int, int, int]:
+        """Its settings where it has them, else the wrapper's."""
+        priority, retries, delay_ms, backoff, timeout_ms = task.wrapper.settings
+        if task.priority is not None:
+            priority = task.priority
+        if task.retries is not None:
+            retries = task.retries
+        if task.retry_delay is not None:
+            delay_ms = milliseconds(task.retry_delay, "retry_delay")
+        if task.retry_backoff is not None:
+            backoff = round((task.retry_backoff or 1) * 100)
+        if task.timeout is not None:
+            timeout_ms = milliseconds(task.timeout, "timeout")
+        return priority, retries, delay_ms, backoff, timeout_ms
+
+    def _now_ms(self) -> int:
+        if self._local is not None:
+            return round(time.time() * 1000)
+        return self._open().now_ms()
+
+    def _handle(self, task: Task, id: int) -> Any:
+        """The Result of task, which was stored as id."""
+        task.id = id
+        if not self._signals.is_empty:
+            self._signals.send(SIGNAL_ENQUEUED, task)
+        if not self.results:
+            return None
+        result = self.result_class(self, id, task.wrapper.label)
+        result._local = self._local
+        return result
+
+    def enqueue(self, task: Task) -> Any:
+        """Store task; every way of enqueuing in a thread goes through here.
+
+        Gives its Result once the store has committed, or None on a queue
+        without results.  TypeError for arguments the serializer does not
+        take, and then nothing was stored.
+        """
+        record = self._record(task)
+        if self._local is not None:
+            return self._handle(task, self._local.run(self, task, record))
+        return self._handle(task, self._open().put(*record))
+
+    async def aenqueue(self, task: Task) -> Any:
+        """As enqueue, on an event loop, which goes on meanwhile."""
+        record = self._record(task)
+        if self._local is not None:
+            id = await self._local.arun(self, task, record)
+            return self._handle(task, id)
+        return self._handle(task, await self._mail.put(self._open(), record))
+
+    def enqueue_many(self, tasks: Iterable[Task]) -> list[Any]:
+        """Store tasks in one step, all or none, at most 10000."""
+        items = list(tasks)
+        if type(self).enqueue is not Queue.enqueue or self._local is not None:
+            return [self.enqueue(task) for task in items]
+        if not items:
+            return []
+        ids = self._open().put_many([self._record(task) for task in items])
+        return [self._handle(t, id) for t, id in zip(items, ids, strict=True)]
+
+    def result(self, id: int) -> Result[Any]:
+        """The handle of a task by its id, in any process."""
+        result = self.result_class(self, int(id))
+        result._local = self._local
+        return result
+
+    # ---- running ----
+
+    def execute(self, task: Task) -> Any:
+        """Call the function of task; workers of every kind come through here.
+
+        For a coroutine function it gives the coroutine, not yet run.
+        """
+        wrapper = task.wrapper
+        if wrapper.context:
+            return wrapper.func(*task.args, **task.kwargs, task=task)
+        return wrapper.func(*task.args, **task.kwargs)
+
+    def start(
+        self, workers: int = 1, *, kind: Kind = "thread", periodic: bool = True
+    ) -> None:
+        """Run workers in this process, in the background, until stop().
+
+        kind: "thread" (as many threads) or "async" (one thread with a loop, as
+        many tasks at a time).  periodic: fire periodic tasks too.
+        """
+        if self._workers is not None:
+            raise QueueError("the workers of this queue run already")
+        if self._local is not None:
+            raise QueueError("a queue in immediate mode has no workers")
+        from guaco._queue_worker import open_workers  # a producer needs none
+
+        self._workers = open_workers(self, workers, kind)
+        try:
+            self._workers.start(periodic=periodic)
+        except BaseException:
+            self._workers = None
+            raise
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Begin no other task, wait for those that run, end the workers.
+
+        False: some still ran after timeout seconds; they are left alone.
+        """
+        workers, self._workers = self._workers, None
+        return True if workers is None else workers.stop(timeout)
+
+    def __enter__(self) -> Queue:
+        self.start()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.stop()
+
+    def _register_periodic(self, generation: int | None = None) -> None:
+        """Tell the store which tasks come by the clock."""
+        if generation is None:
+            text = os.environ.get("GUACO_DEPLOYMENT")
+            generation = int(text) if text else round(time.time() * 1000)
+        everything = tuple(
+            (w.name, w.spec, w.zone, w.catch_up, self._record(Task(w)))
+            for w in self._tasks.values()
+            if isinstance(w, PeriodicTask)
+        )
+        if not self._open().recurring(self.name, generation, everything):
+            log.warning(
+                "queue %s: a newer deployment defined the periodic tasks; "
+                "they are left as they are",
+                self.name,
+            )
+
+    # ---- hooks and signals ----
+
+    def _call_hooks(self, hooks: dict[str, Hook], *args: Any) -> None:
+        """Call them in order; one that raises stops no other.
+
+        But CancelExecution passes: a pre_execute hook ends the run by it.
+        """
+        for name, hook in tuple(hooks.items()):
+            try:
+                hook(*args)
+            except CancelExecution:
+                raise
+            except Exception:
+                log.exception("hook %s raised", name)
+
+    def _add_hook(
+        self, hooks: dict[str, Hook], name: str | None
+    ) -> Callable[[H], H]:
+        def add(hook: H) -> H:
+            hooks[name or str(getattr(hook, "__name__", repr(hook)))] = hook
+            return hook
+
+        return add
+
+    def on_startup(self, name: str | None = None) -> Callable[[H], H]:
+        """A function to call in each worker thread or process as it begins."""
+        return self._add_hook(self._startup, name)
+
+    def on_shutdown(self, name: str | None = None) -> Callable[[H], H]:
+        """A function to call in each worker thread or process as it ends."""
+        return self._add_hook(self._shutdown, name)
+
+    def pre_execute(self, name: str | None = None) -> Callable[[H], H]:
+        """``hook(task)`` before each run; CancelExecution there cancels it."""
+        return self._add_hook(self._pre_execute, name)
+
+    def post_execute(self, name: str | None = None) -> Callable[[H], H]:
+        """``hook(task, value, exception)`` after each run."""
+        return self._add_hook(self._post_execute, name)
+
+    def remove_hook(self, name_or_hook: str | Hook) -> bool:
+        """Call a hook no longer; False if it is none."""
+        found = False
+        for hooks in (
+            self._startup,
+            self._shutdown,
+            self._pre_execute,
+            self._post_execute,
+        ):
+            for name in [
+                n for n, h in hooks.items() if name_or_hook in (n, h)
+            ]:
+                del hooks[name]
+                found = True
+        return found
+
+    def signal(self, *signals: str) -> Callable[[H], H]:
+        """``handler(signal, task[, exception])`` for signals, or for all."""
+
+        def connect(handler: H) -> H:
+            self._signals.connect(handler, *signals)
+            return handler
+
+        return connect
+
+    def disconnect_signal(self, handler: Handler, *signals: str) -> None:
+        """Undo signal(); without signals, for all of them."""
+        self._signals.disconnect(handler, *signals)
+
+    # ---- looking after it ----
+
+    def stats(self) -> dict[str, int]:
+        """Counts: waiting, delayed, running, dead, results, recurring."""
+        return self._open().stats(self.name)
+
+    def pending_count(self) -> int:
+        """Tasks that could run now."""
+        return self.stats()["waiting"]
+
+    def scheduled_count(self) -> int:
+        """Tasks that wait for their time."""
+        return self.stats()["delayed"]
+
+    def list(
+        self, state: str = "waiting", *, offset: int = 0, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """Tasks in a state: "waiting", "delayed", "running" or "dead".
+
+        Each is a dict; ``args`` and ``kwargs`` are None when this process
+        cannot read them.
+        """
+        number = _state_of(state, "results")
+        rows = self._open().list(self.name, number, offset, limit)
+        for row in rows:
+            row["state"] = state
+            row["args"] = row["kwargs"] = None
+            body = row.pop("body")
+            with contextlib.suppress(PayloadError, ValueError, TypeError):
+                row["args"], row["kwargs"] = self.serializer.decode(body)
+        return rows
+
+    def purge(self, state: str) -> int:
+        """Delete what is "waiting", "delayed" or "dead", or the "results"."""
+        return self._open().purge(self.name, _state_of(state, "running"))
+
+    def retry(self, id: int = 0) -> int:
+        """Make the dead task id (0: all of them) wait again; how many."""
+        return self._open().replay(self.name, id)
+
+    def flush(self) -> None:
+        """Delete all but what runs and the schedules of periodic tasks."""
+        for state in ("waiting", "delayed", "dead", "results"):
+            self.purge(state)
+
+
+def _state_of(state: str, other_than: str) -> int:
+    if state not in STATES or state == other_than:
+        names = ", ".join(s for s in STATES if s != other_than)
+        raise ValueError(f"a state is one of {names}, not {state!r}")
+    return STATES[state]
+
+
+def _serializer_of(
+    serializer: str | Serializer, secret: str | bytes | None
+) -> Serializer:
+    if not isinstance(serializer, str):
+        return serializer
+    if serializer == "typed":
+        return TypedSerializer()
+    if serializer != "pickle":
+        raise ValueError(f"serializer is typed or pickle, not {serializer!r}")
+    key = secret or os.environ.get("GUACO_SECRET_KEY")
+    if not key:
+        raise ValueError(
+            'serializer="pickle" needs secret=, or GUACO_SECRET_KEY'
+        )
+    return PickleSerializer(key)
+
+
+class SqliteQueue(Queue):
+    """A queue in a SQLite file, by default NAME.db in the working folder.
+
+    ``fsync=True`` survives a power cut too, not only a killed process.
+    """
+
+    def __init__(
+        self,
+        name: str = "guaco",
+        filename: str | os.PathLike[str] | None = None,
+        *,
+        fsync: bool = False,
+        **settings: Any,
+    ) -> None:
+        path = os.path.abspath(filename or f"{name}.db")
+        options = "?synchronous=full" if fsync else ""
+        super().__init__(f"sqlite:///{path}{options}", name=name, **settings)
+
+
+class MemoryQueue(Queue):
+    """A queue in this process's memory, for tests and small programs."""
+
+    def __init__(self, name: str = "guaco", **settings: Any) -> None:
+        super().__init__("memory:", name=name, **settings)
+
+
+def all_queues() -> list[Queue]:
+    """Every queue of this process that is in use, in order of creation."""
+    return sorted(_queues, key=lambda queue: queue._number)
+
+
+def _after_fork_in_child() -> None:
+    for queue in list(_queues):
+        queue._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

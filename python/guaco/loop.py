@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import selectors
 import signal
 import sys
 import threading
@@ -42,11 +43,24 @@ _SOURCE_TAKES_DEBUG = (
 _loops: weakref.WeakSet[Loop] = weakref.WeakSet()
 
 
-class _NoSelector:
-    """In place of the selector that the inherited code would own."""
+class _Selector:
+    """In place of the selector that the inherited code would own.
+
+    Transports ask it what they wait for when they are printed.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def get_key(self, fd: int) -> selectors.SelectorKey:
+        """The registration of a descriptor; KeyError: there is none."""
+        events = self._loop._fd_events(fd)
+        if not events:
+            raise KeyError(f"{fd} is not registered")
+        return selectors.SelectorKey(fd, fd, events, None)
 
     def close(self) -> None:
-        pass
+        """Nothing: the C half closes what it has opened."""
 
 
 class Loop(LoopCore, PidfdSubprocesses, asyncio.SelectorEventLoop):
@@ -57,7 +71,7 @@ class Loop(LoopCore, PidfdSubprocesses, asyncio.SelectorEventLoop):
     """
 
     def __init__(self) -> None:
-        super().__init__(_NoSelector())  # type: ignore[arg-type]
+        super().__init__(_Selector(self))  # type: ignore[arg-type]
         _loops.add(self)
 
     def __repr__(self) -> str:
@@ -100,9 +114,6 @@ class Loop(LoopCore, PidfdSubprocesses, asyncio.SelectorEventLoop):
         super().close()
         if not was_closed:
             self._release()
-
-    def default_exception_handler(self, context: dict[str, Any]) -> None:
-        super().default_exception_handler(context)
 
     # ---- signals: a handler of Python's runs only between two bytecodes, so
     # that a signal must end the wait of the loop, by the wake-up descriptor.

@@ -239,18 +239,25 @@ wait_for_callback(LoopObject *loop)
     Py_END_ALLOW_THREADS
 }
 
+static void
+wait_if_running(HandleObject *handle)
+{
+    LoopObject *loop = handle->loop;
+
+    if (!handle->is_running || loop == NULL ||
+        loop->thread_id == PyThread_get_thread_ident())
+        return;
+    Py_INCREF(loop);
+    wait_for_callback(loop);
+    Py_DECREF(loop);
+}
+
 static PyObject *
 handle_cancel(PyObject *self, PyObject *Py_UNUSED(none))
 {
     HandleObject *handle = (HandleObject *)self;
-    LoopObject *loop = handle->loop;
 
-    if (handle->is_running && loop != NULL &&
-        loop->thread_id != PyThread_get_thread_ident()) {
-        Py_INCREF(loop);
-        wait_for_callback(loop);
-        Py_DECREF(loop);
-    }
+    wait_if_running(handle);
     if (guaco__handle_cancel(handle) < 0)
         return NULL;
     Py_RETURN_NONE;
@@ -261,7 +268,10 @@ handle_cancel(PyObject *self, PyObject *Py_UNUSED(none))
 static PyObject *
 handle_cancelled(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    return PyBool_FromLong(((HandleObject *)self)->is_cancelled);
+    HandleObject *handle = (HandleObject *)self;
+
+    wait_if_running(handle);
+    return PyBool_FromLong(handle->is_cancelled);
 }
 
 static PyObject *
@@ -310,10 +320,13 @@ handle_get_args(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *
 handle_get_class(PyObject *self, void *Py_UNUSED(closure))
 {
-    LoopObject *loop = ((HandleObject *)self)->loop;
+    HandleObject *handle = (HandleObject *)self;
 
-    return Py_NewRef(loop != NULL ? loop->st->loop.AsyncioHandle
-                                  : (PyObject *)Py_TYPE(self));
+    if (handle->loop == NULL)
+        return Py_NewRef((PyObject *)Py_TYPE(self));
+    struct guaco__loop_state *ls = &handle->loop->st->loop;
+    return Py_NewRef(handle->is_threadsafe ? ls->AsyncioThreadSafeHandle
+                                           : ls->AsyncioHandle);
 }
 
 PyObject *
@@ -386,7 +399,8 @@ static PyGetSetDef handle_getset[] = {
 };
 
 static PyType_Slot handle_slots[] = {
-    {Py_tp_doc, (void *)"A callback that the loop will run; made by call_soon()."},
+    {Py_tp_doc,
+     (void *)"A callback that the loop will run; made by call_soon()."},
     {Py_tp_dealloc, handle_dealloc},
     {Py_tp_traverse, guaco__handle_traverse},
     {Py_tp_clear, guaco__handle_clear},

@@ -242,6 +242,20 @@ guaco__loop_remove_writer(LoopObject *self, PyObject *file)
     return remove_handle(self, true, file);
 }
 
+/* 1: a reader, 2: a writer, as the selectors module has them. */
+PyObject *
+guaco__loop_fd_events(LoopObject *self, PyObject *file)
+{
+    int fd = fd_of(file);
+    if (fd < 0)
+        return NULL;
+    struct guaco__fd_watch *fd_watch = find(self, fd);
+    if (fd_watch == NULL)
+        return PyLong_FromLong(0);
+    return PyLong_FromLong((fd_watch->reader != NULL) +
+                           2 * (fd_watch->writer != NULL));
+}
+
 /* ---- life ---- */
 
 void

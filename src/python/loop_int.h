@@ -34,8 +34,6 @@ void guaco__callback_failed(LoopObject *self, PyObject *handle,
 
 /* ---- loop_call.c: call_soon and its kin ---- */
 
-#define GUACO__PY_FAST(fn) _PyCFunction_CAST(fn), METH_FASTCALL | METH_KEYWORDS
-
 PyObject *guaco__loop_call_soon(LoopObject *self, PyObject *const *args,
                                 Py_ssize_t nargs, PyObject *kwnames);
 PyObject *
@@ -66,6 +64,7 @@ PyObject *guaco__loop_add_writer(LoopObject *self, PyObject *const *args,
                                  Py_ssize_t nargs, PyObject *kwnames);
 PyObject *guaco__loop_remove_reader(LoopObject *self, PyObject *file);
 PyObject *guaco__loop_remove_writer(LoopObject *self, PyObject *file);
+PyObject *guaco__loop_fd_events(LoopObject *self, PyObject *file);
 void guaco__fd_watches_clear(LoopObject *self);
 int guaco__fd_watches_traverse(LoopObject *self, visitproc visit, void *arg);
 

@@ -27,6 +27,11 @@ guaco__loop_state_import(struct guaco__loop_state *ls)
     } wanted[] = {
         {&ls->AsyncioHandle, "asyncio.events", "Handle"},
         {&ls->AsyncioTimerHandle, "asyncio.events", "TimerHandle"},
+#if PY_VERSION_HEX >= 0x030e0000
+        {&ls->AsyncioThreadSafeHandle, "asyncio.events", "_ThreadSafeHandle"},
+#else
+        {&ls->AsyncioThreadSafeHandle, "asyncio.events", "Handle"},
+#endif
         {&ls->Task, "asyncio.tasks", "Task"},
         {&ls->Future, "asyncio.futures", "Future"},
         {&ls->enter_task, "asyncio.tasks", "_enter_task"},
@@ -77,6 +82,7 @@ guaco__loop_state_traverse(struct guaco__loop_state *ls, visitproc visit,
     Py_VISIT(ls->TimerHandleType);
     Py_VISIT(ls->AsyncioHandle);
     Py_VISIT(ls->AsyncioTimerHandle);
+    Py_VISIT(ls->AsyncioThreadSafeHandle);
     Py_VISIT(ls->Task);
     Py_VISIT(ls->Future);
     Py_VISIT(ls->base_create_task);
@@ -96,6 +102,7 @@ guaco__loop_state_clear(struct guaco__loop_state *ls)
     Py_CLEAR(ls->TimerHandleType);
     Py_CLEAR(ls->AsyncioHandle);
     Py_CLEAR(ls->AsyncioTimerHandle);
+    Py_CLEAR(ls->AsyncioThreadSafeHandle);
     Py_CLEAR(ls->Task);
     Py_CLEAR(ls->Future);
     Py_CLEAR(ls->base_create_task);

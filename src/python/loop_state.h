@@ -28,17 +28,18 @@ struct guaco__loop_state {
     PyTypeObject *HandleType;
     PyTypeObject *TimerHandleType;
 
-    PyObject *AsyncioHandle;      /* asyncio.Handle */
-    PyObject *AsyncioTimerHandle; /* asyncio.TimerHandle */
-    PyObject *Task;               /* asyncio.Task */
-    PyObject *Future;             /* asyncio.Future */
-    PyObject *base_create_task;   /* asyncio.BaseEventLoop.create_task */
-    PyObject *extract_stack;      /* asyncio.format_helpers.extract_stack */
-    PyObject *enter_task;         /* asyncio._enter_task */
-    PyObject *leave_task;         /* asyncio._leave_task */
-    PyObject *current_task;       /* asyncio.current_task */
-    PyObject *loop_keyword;       /* ("loop",) */
-    PyObject *task_name;          /* of spawned tasks: one for all is cheaper
+    PyObject *AsyncioHandle;           /* asyncio.Handle */
+    PyObject *AsyncioTimerHandle;      /* asyncio.TimerHandle */
+    PyObject *AsyncioThreadSafeHandle; /* before 3.14: asyncio.Handle */
+    PyObject *Task;                    /* asyncio.Task */
+    PyObject *Future;                  /* asyncio.Future */
+    PyObject *base_create_task;        /* asyncio.BaseEventLoop.create_task */
+    PyObject *extract_stack; /* asyncio.format_helpers.extract_stack */
+    PyObject *enter_task;    /* asyncio._enter_task */
+    PyObject *leave_task;    /* asyncio._leave_task */
+    PyObject *current_task;  /* asyncio.current_task */
+    PyObject *loop_keyword;  /* ("loop",) */
+    PyObject *task_name;     /* of spawned tasks: one for all is cheaper
                                      than counting */
 
     /* The two callables by which a Task asks to be run; found when first

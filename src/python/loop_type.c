@@ -360,6 +360,7 @@ static PyMethodDef loop_methods[] = {
     {"_add_writer", CAST(guaco__loop_add_writer), FAST, NULL},
     {"_remove_reader", CAST(guaco__loop_remove_reader), METH_O, NULL},
     {"_remove_writer", CAST(guaco__loop_remove_writer), METH_O, NULL},
+    {"_fd_events", CAST(guaco__loop_fd_events), METH_O, NULL},
     {"_add_callback", CAST(loop_add_callback), METH_O, NULL},
     {"_add_callback_signalsafe", CAST(loop_add_callback), METH_O, NULL},
     {"_timer_handle_cancelled", CAST(loop_timer_handle_cancelled), METH_O,

@@ -210,7 +210,8 @@ static PyGetSetDef timer_handle_getset[] = {
 };
 
 static PyType_Slot timer_handle_slots[] = {
-    {Py_tp_doc, (void *)"A callback that runs at its time; made by call_later()."},
+    {Py_tp_doc,
+     (void *)"A callback that runs at its time; made by call_later()."},
     {Py_tp_dealloc, timer_handle_dealloc},
     {Py_tp_traverse, guaco__handle_traverse},
     {Py_tp_clear, guaco__handle_clear},

@@ -4,20 +4,12 @@
  * again, is the same bytes (one value has one encoding).
  */
 
-#include <stdint.h>
-#include <stdlib.h>
+#include "fuzz.h"
+
 #include <string.h>
 
 #include "base/cbor.h"
 #include "guaco/error.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(claim)   \
-    do {              \
-        if (!(claim)) \
-            abort();  \
-    } while (0)
 
 /* The item in `from` .. `reader->at` has this one encoding. */
 static void

@@ -1,5 +1,5 @@
-/* Run a fuzz target's entry point over every file of a folder: how the normal
- * tests keep what fuzzing found. */
+/* Run a fuzz target's entry point over every file of a folder, whole and cut at
+ * each of its first lengths: how the normal tests keep what fuzzing found. */
 
 #include <dirent.h>
 #include <stdint.h>
@@ -7,9 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
-enum { INPUT_BYTES_MAX = 1 << 20 };
+enum { INPUT_BYTES_MAX = 1 << 20, CUTS_MAX = 256 };
+
+/* In an allocation of its own size, so that a sanitizer sees the first byte
+ * that is read behind it. */
+static int
+run_one(const uint8_t *data, size_t len)
+{
+    uint8_t *copy = malloc(len > 0 ? len : 1);
+
+    if (copy == NULL)
+        return 1;
+    memcpy(copy, data, len);
+    int rc = LLVMFuzzerTestOneInput(copy, len);
+    free(copy);
+    return rc;
+}
 
 static int
 replay(const char *folder, const char *name, uint8_t *room)
@@ -23,7 +38,10 @@ replay(const char *folder, const char *name, uint8_t *room)
     }
     size_t len = fread(room, 1, INPUT_BYTES_MAX, file);
     fclose(file);
-    return LLVMFuzzerTestOneInput(room, len);
+    int failed = 0;
+    for (size_t cut = 0; cut < len && cut < CUTS_MAX; cut++)
+        failed |= run_one(room, cut);
+    return failed | run_one(room, len);
 }
 
 int

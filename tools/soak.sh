@@ -13,7 +13,8 @@ seconds=${1:-600}
 failed=0
 build_folder "$build" "-Dpython=$py"
 CC=clang build_folder build-fuzz -Dpython= -Dfuzz=true -Dtests=false \
-    -Db_sanitize=address,undefined -Db_lundef=false
+    -Db_sanitize=address,undefined -Db_lundef=false \
+    -Dc_args=-fsanitize=fuzzer-no-link
 for target in build-fuzz/fuzz/fuzz_*; do
     [ -f "$target" ] && [ -x "$target" ] || continue
     name=${target##*/fuzz_}

@@ -379,6 +379,8 @@ guaco_schedule_due(const struct guaco_schedule *schedule,
     size_t max = 1, count = 0;
     int64_t at_ms = now_ms;
 
+    if (now_ms < LEAST_S * 1000)
+        return 0;
     switch (catch_up) {
     case GUACO_CATCH_UP_SKIP:
         if (last_ms < now_ms - GUACO_SCHEDULE_GRACE_MS - 1)

@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,8 +18,6 @@
     {                                \
         literal, sizeof(literal) - 1 \
     }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
 an_argument_takes_the_fewest_bytes(void **state)
@@ -140,31 +137,6 @@ skip_steps_over_one_item_with_all_inside(void **state)
     }
 }
 
-static void
-the_corpus_holds_what_the_fuzz_target_claims(void **state)
-{
-    DIR *dir = opendir(CORPUS);
-    int count = 0;
-    (void)state;
-
-    assert_non_null(dir);
-    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
-        char path[4096];
-        uint8_t data[65536];
-        if (e->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof path, "%s/%s", CORPUS, e->d_name);
-        FILE *f = fopen(path, "rb");
-        assert_non_null(f);
-        size_t len = fread(data, 1, sizeof data, f);
-        fclose(f);
-        LLVMFuzzerTestOneInput(data, len);
-        count++;
-    }
-    closedir(dir);
-    assert_true(count >= 10);
-}
-
 int
 main(void)
 {
@@ -173,7 +145,6 @@ main(void)
         cmocka_unit_test(a_float_keeps_its_bits),
         cmocka_unit_test(what_guaco_does_not_write_is_refused),
         cmocka_unit_test(skip_steps_over_one_item_with_all_inside),
-        cmocka_unit_test(the_corpus_holds_what_the_fuzz_target_claims),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,14 +4,12 @@
  * written again as chunks, is accepted with the same bytes.
  */
 
-#include <stdint.h>
-#include <stdlib.h>
+#include "fuzz.h"
+
 #include <string.h>
 
 #include "h1_trace.h"
 #include "http/h1_writer.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char head[] = "POST / HTTP/1.1\r\nHost: a\r\n"
                            "Transfer-Encoding: chunked\r\n\r\n";
@@ -28,12 +26,6 @@ static const struct guaco_http_limits limits = {
     .trailer_bytes = 64,
     .body_bytes = 1 << 16,
 };
-
-#define MUST(claim)   \
-    do {              \
-        if (!(claim)) \
-            abort();  \
-    } while (0)
 
 /* Parse one request of bytes[0..len); its body goes to out.  Gives whether it
  * was done. */

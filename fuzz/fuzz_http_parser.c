@@ -5,13 +5,11 @@
  * them.
  */
 
-#include <stdint.h>
-#include <stdlib.h>
+#include "fuzz.h"
+
 #include <string.h>
 
 #include "h1_trace.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct guaco_http_limits limits = {
     .head_bytes = 512,

@@ -5,21 +5,13 @@
  * can keep.
  */
 
-#include <stdint.h>
-#include <stdlib.h>
+#include "fuzz.h"
+
 #include <string.h>
 
 #include "http/fields.h"
 #include "http/target.h"
 #include "http/ws_handshake.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(claim)   \
-    do {              \
-        if (!(claim)) \
-            abort();  \
-    } while (0)
 
 static void
 check_decoding(const char *raw, size_t len, char *out, char *in_place)

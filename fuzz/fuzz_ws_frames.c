@@ -4,13 +4,11 @@
  * the client a shared window; the rest is the stream.
  */
 
-#include <stdint.h>
-#include <stdlib.h>
+#include "fuzz.h"
+
 #include <string.h>
 
 #include "ws_trace.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct guaco__ws_limits limits = {
     .frame_bytes = 8192,

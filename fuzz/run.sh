@@ -9,7 +9,8 @@ cd "$(dirname "$0")/.."
 target=${1:?usage: fuzz/run.sh TARGET [SECONDS]}
 seconds=${2:-60}
 CC=clang build_folder build-fuzz -Dpython= -Dfuzz=true -Dtests=false \
-    -Db_sanitize=address,undefined -Db_lundef=false
+    -Db_sanitize=address,undefined -Db_lundef=false \
+    -Dc_args=-fsanitize=fuzzer-no-link
 mkdir -p "soak-out/$target" "fuzz/corpus/$target"
 exec "build-fuzz/fuzz/fuzz_$target" -max_total_time="$seconds" \
     -print_final_stats=1 -verbosity=0 -artifact_prefix="soak-out/$target-" \

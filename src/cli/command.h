@@ -21,4 +21,10 @@ struct guaco__command {
 int guaco__command_tree(const struct guaco__command *command,
                         const char *const *args, size_t count);
 
+/* cmd_guest.c: the worker of an application in C, started by the supervisor.
+ * 0 drained, 2 not started by a supervisor, 3 the application could not be
+ * loaded or started. */
+int guaco__command_guest(const struct guaco__command *command,
+                         const char *const *args, size_t count);
+
 #endif

@@ -14,6 +14,7 @@ static const struct guaco__command commands[] = {
      guaco__command_tree},
     {"queue", "stats|ls|retry|purge MODULE:QUEUE ...",
      "look into a queue and mend it", guaco__command_tree},
+    {"_guest", "", "the worker of an application in C", guaco__command_guest},
 };
 
 #define COMMANDS (sizeof commands / sizeof commands[0])

@@ -1,0 +1,412 @@
+/*
+ * guaco _guest: the worker of an application in C.  The supervisor starts it
+ * with one end of a channel (run/channel.h), on which come the target, the
+ * options and the listening sockets; it loads the shared object, serves it in
+ * a loop, and ends when it has drained:
+ *
+ *   by SIGTERM, by {"command": "drain"}, by the end of the channel (the
+ *   supervisor is gone), or by itself after --limit-max-requests.
+ *
+ * SIGINT is left to the supervisor: a terminal sends it to the whole group.
+ */
+
+#include "command.h"
+
+#include <assert.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "guaco/http/app.h"
+#include "io/loop.h"
+#include "io/watch.h"
+#include "run/channel.h"
+#include "run/supervisor.h"
+#include "server/server.h"
+
+enum { ARENA_BYTES = 1 << 20 };
+
+struct guest {
+    struct guaco__loop *loop;
+    struct guaco__server *server;
+    struct guaco_app *app;
+    struct guaco_log log;
+    struct guaco__watch channel_watch;
+    struct guaco__watch signal_watch;
+    int channel;
+    int signals; /* a signalfd */
+    uint32_t grace_ms;
+    bool is_draining;
+    struct guaco__arena arena; /* holds the first message */
+    const struct guaco__json *hello;
+    const struct guaco__json *options;
+    int fds[GUACO__CHANNEL_FDS_MAX];
+    size_t fd_count;
+    char *message; /* GUACO__CHANNEL_MESSAGE_MAX */
+};
+
+/* ---- the channel ---- */
+
+/* Send {"event": name, key: ...}; a supervisor that is gone is noticed by the
+ * end of the channel. */
+static void
+send_event(struct guest *g, const char *name, const char *text)
+{
+    struct guaco__json_writer w;
+    struct guaco__buf out;
+
+    guaco__buf_init(&out, GUACO__CHANNEL_MESSAGE_MAX);
+    guaco__json_begin(&w, &out);
+    guaco__json_open(&w, '{');
+    guaco__json_name(&w, "event");
+    guaco__json_put_text(&w, name);
+    if (text != NULL) {
+        guaco__json_name(&w, "text");
+        guaco__json_put_text(&w, text);
+    } else {
+        guaco__json_name(&w, "pid");
+        guaco__json_put_int(&w, getpid());
+    }
+    guaco__json_close(&w, '}');
+    if (guaco__json_end(&w) == GUACO_OK)
+        guaco__channel_send(g->channel, guaco__buf_data(&out), out.len, NULL,
+                            0);
+    guaco__buf_release(&out);
+}
+
+static void
+on_drained(void *ctx)
+{
+    struct guest *g = ctx;
+
+    guaco__loop_stop(g->loop);
+}
+
+static void
+drain(struct guest *g)
+{
+    if (g->is_draining)
+        return;
+    g->is_draining = true;
+    send_event(g, "draining", NULL);
+    guaco__server_drain(g->server, g->grace_ms, on_drained, g);
+}
+
+static void
+on_exhausted(void *ctx)
+{
+    drain(ctx);
+}
+
+static void
+on_channel(struct guaco__watch *watch, unsigned events)
+{
+    struct guest *g = GUACO__OF(watch, struct guest, channel_watch);
+    const struct guaco__json *value;
+    size_t len;
+    int rc = guaco__channel_receive(
+        g->channel, g->message, GUACO__CHANNEL_MESSAGE_MAX, &len, NULL, NULL);
+
+    (void)events;
+    if (rc == GUACO_E_AGAIN)
+        return;
+    if (rc < 0) {
+        guaco__watch_stop(watch);
+        drain(g);
+        return;
+    }
+    if (guaco__json_read(&g->arena, g->message, len, &value, NULL) ==
+            GUACO_OK &&
+        strcmp(guaco__json_text(value, "command", ""), "drain") == 0)
+        drain(g);
+}
+
+static void
+on_signal(struct guaco__watch *watch, unsigned events)
+{
+    struct guest *g = GUACO__OF(watch, struct guest, signal_watch);
+    struct signalfd_siginfo info;
+
+    (void)events;
+    if (read(g->signals, &info, sizeof(info)) == sizeof(info))
+        drain(g);
+}
+
+/* ---- the first message ---- */
+
+static int
+read_hello(struct guest *g, struct guaco_error *err)
+{
+    size_t len;
+    int rc = guaco__channel_receive(g->channel, g->message,
+                                    GUACO__CHANNEL_MESSAGE_MAX, &len, g->fds,
+                                    &g->fd_count);
+
+    if (rc < 0)
+        return guaco_fail(err, rc, 0, "the first message of the channel");
+    rc = guaco__json_read(&g->arena, g->message, len, &g->hello, err);
+    g->options = guaco__json_get(g->hello, "options");
+    return rc;
+}
+
+/* A number of seconds as milliseconds. */
+static uint32_t
+take_ms(const struct guest *g, const char *name, uint32_t otherwise)
+{
+    const struct guaco__json *value = guaco__json_get(g->options, name);
+    double seconds;
+
+    if (value == NULL)
+        return otherwise;
+    if (value->type == GUACO__JSON_INT)
+        seconds = (double)value->as.integer;
+    else if (value->type == GUACO__JSON_REAL)
+        seconds = value->as.real;
+    else
+        return otherwise;
+    if (seconds < 0 || seconds > UINT32_MAX / 1000)
+        return otherwise;
+    return (uint32_t)(seconds * 1000);
+}
+
+static uint64_t
+take_number(const struct guest *g, const char *name, uint64_t otherwise)
+{
+    int64_t value = guaco__json_int(g->options, name, -1);
+
+    return value < 0 ? otherwise : (uint64_t)value;
+}
+
+static void
+take_limits(const struct guest *g, struct guaco__server_limits *l)
+{
+    l->idle_ms = take_ms(g, "timeout_keep_alive", l->idle_ms);
+    l->head_ms = take_ms(g, "timeout_head", l->head_ms);
+    l->body_ms = take_ms(g, "timeout_body", l->body_ms);
+    l->send_ms = take_ms(g, "timeout_send", l->send_ms);
+    l->ws_ping_interval_ms =
+        take_ms(g, "ws_ping_interval", l->ws_ping_interval_ms);
+    l->ws_ping_timeout_ms =
+        take_ms(g, "ws_ping_timeout", l->ws_ping_timeout_ms);
+    l->concurrency_max = (uint32_t)take_number(g, "limit_concurrency", 0);
+    l->connections_max =
+        (uint32_t)take_number(g, "limit_connections", l->connections_max);
+    l->requests_max = take_number(g, "limit_max_requests", 0);
+    l->keep_alive_max =
+        (uint32_t)take_number(g, "limit_keep_alive_requests", 0);
+    l->head_bytes_max = take_number(g, "limit_head_bytes", l->head_bytes_max);
+    l->fields_max = (uint32_t)take_number(g, "limit_fields", l->fields_max);
+    l->body_bytes_max = take_number(g, "limit_body_bytes", l->body_bytes_max);
+    l->ws_message_bytes_max =
+        take_number(g, "limit_ws_message_bytes", l->ws_message_bytes_max);
+    if (l->ws_frame_bytes_max < l->ws_message_bytes_max)
+        l->ws_frame_bytes_max = l->ws_message_bytes_max;
+}
+
+static void
+take_options(struct guest *g, struct guaco__server_options *options)
+{
+    int level =
+        guaco__log_level_find(guaco__json_text(g->options, "log_level", ""));
+
+    guaco__server_options_init(options);
+    take_limits(g, &options->limits);
+    if (level >= 0)
+        g->log.level = level;
+    options->log = &g->log;
+    options->access_fd = STDOUT_FILENO;
+    if (guaco__json_bool(g->options, "access_log", false))
+        options->access_format = GUACO__ACCESS_COMBINED;
+    if (!guaco__json_bool(g->options, "server_header", true))
+        options->server_name = NULL;
+    options->has_date = guaco__json_bool(g->options, "date_header", true);
+    options->ws_deflate = guaco__json_bool(g->options, "ws_deflate", true);
+    options->on_exhausted = on_exhausted;
+    options->ctx = g;
+    g->grace_ms = take_ms(g, "timeout_graceful_shutdown", 30000);
+}
+
+/* ---- the shared object ---- */
+
+/* "./hello.so:arg" as path and argument; a path without a slash is looked up
+ * in the application's folder, not where the system keeps its libraries. */
+static int
+split_target(const struct guest *g, char path[PATH_MAX], const char **arg,
+             struct guaco_error *err)
+{
+    const char *target = guaco__json_text(g->hello, "target", "");
+    const char *folder = guaco__json_text(g->options, "app_dir", ".");
+    const char *end = strstr(target, ".so:");
+    size_t len = end == NULL ? strlen(target) : (size_t)(end + 3 - target);
+    int n;
+
+    *arg = end == NULL ? "" : end + 4;
+    if (target[0] == '/')
+        folder = "";
+    n = snprintf(path, PATH_MAX, "%s%s%.*s", folder, *folder ? "/" : "",
+                 (int)len, target);
+    if (len == 0 || n < 0 || n >= PATH_MAX)
+        return guaco_fail(err, GUACO_E_INVALID, 0, "no such target: %s",
+                          target);
+    return GUACO_OK;
+}
+
+static int
+load(struct guest *g, struct guaco_error *err)
+{
+    char path[PATH_MAX];
+    const char *arg;
+    guaco_guest_open_fn *open_fn;
+    void *object;
+    void *symbol;
+    int rc = split_target(g, path, &arg, err);
+
+    if (rc < 0)
+        return rc;
+    object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (object == NULL)
+        return guaco_fail(err, GUACO_E_MISSING, 0, "%s", dlerror());
+    symbol = dlsym(object, GUACO_GUEST_SYMBOL);
+    if (symbol == NULL)
+        return guaco_fail(err, GUACO_E_MISSING, 0,
+                          "%s exports no " GUACO_GUEST_SYMBOL, path);
+    /* ISO C has no cast from an object to a function pointer; POSIX says that
+     * the bytes are the same */
+    memcpy(&open_fn, &symbol, sizeof(open_fn));
+    rc = open_fn(&g->app, arg, err);
+    if (rc == GUACO_OK && (g->app == NULL || g->app->ops == NULL))
+        return guaco_fail(err, GUACO_E_INVALID, 0, "%s gave no application",
+                          path);
+    return rc;
+}
+
+/* ---- life ---- */
+
+static int
+listen_all(struct guest *g, struct guaco_error *err)
+{
+    for (size_t i = 0; i < g->fd_count; i++) {
+        int rc = guaco__server_listen(g->server, g->fds[i], err);
+
+        if (rc < 0)
+            return rc;
+    }
+    return GUACO_OK;
+}
+
+static int
+watch_all(struct guest *g, struct guaco_error *err)
+{
+    sigset_t mask;
+    int flags = fcntl(g->channel, F_GETFL);
+    int rc;
+
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGTERM);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+        return guaco_fail(err, GUACO_E_IO, errno, "sigprocmask");
+    g->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (g->signals < 0)
+        return guaco_fail(err, GUACO_E_IO, errno, "signalfd");
+    if (flags < 0 || fcntl(g->channel, F_SETFL, flags | O_NONBLOCK) < 0)
+        return guaco_fail(err, GUACO_E_IO, errno, "the channel");
+    rc = guaco__watch_start(&g->signal_watch, g->loop, g->signals,
+                            GUACO__READABLE, on_signal, err);
+    if (rc == GUACO_OK)
+        rc = guaco__watch_start(&g->channel_watch, g->loop, g->channel,
+                                GUACO__READABLE, on_channel, err);
+    return rc;
+}
+
+static int
+start(struct guest *g, struct guaco_error *err)
+{
+    struct guaco__server_options options;
+    int rc = read_hello(g, err);
+
+    if (rc < 0)
+        return rc;
+    take_options(g, &options);
+    rc = guaco__loop_new(&g->loop, err);
+    if (rc == GUACO_OK)
+        rc = watch_all(g, err);
+    if (rc == GUACO_OK)
+        rc = load(g, err);
+    if (rc == GUACO_OK)
+        rc = guaco__server_new(&g->server, g->loop, g->app, &options, err);
+    if (rc == GUACO_OK)
+        rc = listen_all(g, err);
+    if (rc == GUACO_OK)
+        rc = guaco__server_start(g->server, err);
+    return rc;
+}
+
+static void
+release(struct guest *g)
+{
+    guaco__server_free(g->server);
+    guaco__watch_stop(&g->channel_watch);
+    guaco__watch_stop(&g->signal_watch);
+    guaco__loop_free(g->loop);
+    guaco__arena_release(&g->arena);
+    free(g->message);
+}
+
+/* The channel's descriptor, or -1. */
+static int
+find_channel(void)
+{
+    const char *text = getenv(GUACO__CHANNEL_VARIABLE);
+    char *end;
+    long fd;
+
+    if (text == NULL || *text == '\0')
+        return -1;
+    fd = strtol(text, &end, 10);
+    if (*end != '\0' || fd < 0 || fd > INT_MAX || fcntl((int)fd, F_GETFD) < 0)
+        return -1;
+    fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+    return (int)fd;
+}
+
+int
+guaco__command_guest(const struct guaco__command *command,
+                     const char *const *args, size_t count)
+{
+    struct guest g = {.channel = find_channel(), .signals = -1};
+    struct guaco_error err = {0};
+    int code = GUACO__EXIT_OK;
+
+    (void)command, (void)args, (void)count;
+    if (g.channel < 0) {
+        fprintf(stderr, "guaco _guest is started by guaco serve\n");
+        return GUACO__EXIT_USAGE;
+    }
+    g.log = (struct guaco_log){GUACO_LOG_INFO, guaco__log_fd,
+                               (void *)(intptr_t)STDERR_FILENO};
+    guaco__arena_init(&g.arena, 4096, ARENA_BYTES);
+    g.message = malloc(GUACO__CHANNEL_MESSAGE_MAX);
+    if (g.message == NULL || start(&g, &err) < 0) {
+        guaco__log(&g.log, GUACO_LOG_ERROR, "guest", "%s", err.text);
+        send_event(&g, "failed", err.text);
+        code = GUACO__EXIT_START;
+    } else {
+        send_event(&g, "ready", NULL);
+        guaco__loop_run(g.loop, GUACO__LOOP_UNTIL_STOPPED);
+    }
+    release(&g);
+    return code;
+}

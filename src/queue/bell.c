@@ -51,8 +51,8 @@ guaco__bell_open(struct guaco__bell *bell, const char *path,
     int rc = open_folder(path, &st, &bell->dir_fd, err);
     if (rc != GUACO_OK)
         return rc;
-    rc =
-        guaco__wakeboard_map(bell->dir_fd, st.st_dev, st.st_ino, &bell->board, err);
+    rc = guaco__wakeboard_map(bell->dir_fd, st.st_dev, st.st_ino, &bell->board,
+                              err);
     if (rc != GUACO_OK) {
         close(bell->dir_fd);
         return rc;
@@ -287,7 +287,8 @@ struct targets {
 };
 
 static void
-aim(struct targets *targets, const struct guaco__wakeboard *board, unsigned slot)
+aim(struct targets *targets, const struct guaco__wakeboard *board,
+    unsigned slot)
 {
     for (unsigned i = 0; i < targets->n; i++)
         if (targets->at[i].slot == slot)
@@ -323,8 +324,8 @@ aim_at_keepers(struct targets *targets, const struct guaco__wakeboard *board,
 }
 
 static void
-aim_at_idle(struct targets *targets, struct guaco__wakeboard *board, unsigned self,
-            const struct guaco__notice *notice)
+aim_at_idle(struct targets *targets, struct guaco__wakeboard *board,
+            unsigned self, const struct guaco__notice *notice)
 {
     for (uint32_t i = 0; i < notice->count; i++) {
         int slot = guaco__wakeboard_next_idle(board, self, notice->queue);

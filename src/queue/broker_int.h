@@ -46,6 +46,7 @@ struct guaco__row {
     uint32_t attempt; /* runs begun, this claim included */
     uint32_t failures;
     uint32_t deaths;
+    bool is_suspect; /* claim: nothing else may run beside it */
     int64_t since_ms;
     int32_t priority;
     struct guaco_slice envelope; /* claim: gives, free((void *)at) */
@@ -60,6 +61,7 @@ struct guaco__owner {
     uint64_t pid_space; /* inode of the pid namespace */
     bool boot_is_ours;  /* out: of this boot of this machine */
     bool is_expired;    /* out: its lease ran out */
+    bool holds;         /* out: it has tasks */
 };
 
 enum guaco__op_kind {

@@ -38,8 +38,7 @@ concerns(const struct guaco__listener *listener,
 {
     switch (notice->kind) {
     case GUACO__NOTICE_TASKS:
-        return listener->want > 0 &&
-               strcmp(listener->topic.queue, notice->queue) == 0;
+        return strcmp(listener->topic.queue, notice->queue) == 0;
     case GUACO__NOTICE_TASK: return listener->topic.id == notice->id;
     case GUACO__NOTICE_KEEPER: break;
     }
@@ -51,23 +50,19 @@ guaco__front_tell(struct guaco_broker *broker,
                   const struct guaco__notice *notice)
 {
     struct guaco__list *head = listeners_of(broker, notice);
+    bool is_tasks = notice->kind == GUACO__NOTICE_TASKS;
     uint32_t left = notice->count;
 
-    for (struct guaco__list *l = head->next, *next; l != head; l = next) {
+    for (struct guaco__list *l = head->next, *next;
+         l != head && !(is_tasks && left == 0); l = next) {
         struct guaco__listener *listener =
             GUACO__OF(l, struct guaco__listener, link);
         next = l->next;
 
         if (!concerns(listener, notice))
             continue;
-        if (notice->kind == GUACO__NOTICE_TASKS) {
-            uint32_t want = listener->want;
-            listener->want = 0;
-            left = left > want ? left - want : 0;
-        }
-        listener->wake(listener, notice);
-        if (notice->kind == GUACO__NOTICE_TASKS && left == 0)
-            break;
+        uint32_t taken = listener->wake(listener, notice);
+        left = left > taken ? left - taken : 0;
     }
     return left;
 }

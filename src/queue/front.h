@@ -30,16 +30,17 @@
 #define GUACO__ASYNC_PUTS_MAX 100000u
 #define GUACO__PUTS_MAX       10000u      /* tasks of one put call */
 #define GUACO__PUT_BYTES_MAX  (64u << 20) /* of one put call */
+#define GUACO__CLAIM_MAX      256u        /* tasks of one claim */
 #define GUACO__BUCKETS        256u        /* of listeners by task id */
 
 struct guaco__listener {
     struct guaco__list link;    /* private */
     struct guaco__notice topic; /* kind, and queue or id */
-    uint32_t want;              /* TASKS: how many it could take now */
     /* A commit, here or elsewhere, concerns the topic.  Called with the
-     * front's lock held: flag it, signal, and return. */
-    void (*wake)(struct guaco__listener *listener,
-                 const struct guaco__notice *notice);
+     * front's lock held: flag it, signal, and return.  Of TASKS it says how
+     * many it will take, 0 if it is busy; then the next one is asked. */
+    uint32_t (*wake)(struct guaco__listener *listener,
+                     const struct guaco__notice *notice);
 };
 
 struct guaco__batch;

@@ -138,6 +138,7 @@ guaco__memory_owner_list(struct memory_store *self, struct guaco__op_owners *op)
     for (struct guaco__list *l = head->next; l != head; l = l->next) {
         struct memory_owner *owner = GUACO__OF(l, struct memory_owner, link);
         owner->who.is_expired = owner->lease_end_ms < now_ms;
+        owner->who.holds = !guaco__list_is_empty(&owner->running);
         op->owners[op->n++] = owner->who;
     }
     return GUACO_OK;

@@ -151,6 +151,7 @@ guaco__sqlite_owner_list(struct sqlite_store *self, struct guaco__op_owners *op)
             .pid_space = (uint64_t)sqlite3_column_int64(stmt, 3),
             .boot_is_ours = sqlite3_column_int(stmt, 4) != 0,
             .is_expired = sqlite3_column_int(stmt, 5) != 0,
+            .holds = sqlite3_column_int(stmt, 6) != 0,
         };
         rc = add_owner(op, &who);
         if (rc != GUACO_OK)

@@ -58,7 +58,8 @@
     X(OWNER_HAS, "SELECT 1 FROM guaco_owner WHERE id = ?1")                    \
     X(OWNER_DROP, "DELETE FROM guaco_owner WHERE id = ?1")                     \
     X(OWNER_ALL,                                                               \
-      "SELECT id, pid, pid_start, pid_space, boot = ?1, lease_end < ?2 "       \
+      "SELECT id, pid, pid_start, pid_space, boot = ?1, lease_end < ?2, "      \
+      "EXISTS(SELECT 1 FROM guaco_running WHERE owner = guaco_owner.id) "      \
       "FROM guaco_owner")                                                      \
     X(DEAD_ADD,                                                                \
       "INSERT INTO guaco_dead(id, rank, attempt, failures, deaths, since, "    \

@@ -38,8 +38,8 @@ init_mutex(pthread_mutex_t *mutex, bool in_turn)
 static int
 map_fd(int fd, struct guaco__wakeboard **out, struct guaco_error *err)
 {
-    void *at = mmap(NULL, sizeof(struct guaco__wakeboard), PROT_READ | PROT_WRITE,
-                    MAP_SHARED, fd, 0);
+    void *at = mmap(NULL, sizeof(struct guaco__wakeboard),
+                    PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
     if (at == MAP_FAILED)
         return guaco_fail(err, GUACO_E_IO, errno, "map the wake board");
@@ -70,7 +70,8 @@ map_present(int dir_fd, const char *boot_id, uint64_t dev, uint64_t ino,
         return GUACO_OK;
     if (fd < 0)
         return guaco_fail(err, GUACO_E_IO, errno, "open the wake board");
-    if (fstat(fd, &st) == 0 && st.st_size == (off_t)sizeof(struct guaco__wakeboard))
+    if (fstat(fd, &st) == 0 &&
+        st.st_size == (off_t)sizeof(struct guaco__wakeboard))
         rc = map_fd(fd, out, err);
     close(fd);
     if (*out != NULL && !is_ours(*out, boot_id, dev, ino)) {
@@ -137,7 +138,7 @@ make_board(int dir_fd, const char *boot_id, uint64_t dev, uint64_t ino,
 
 int
 guaco__wakeboard_map(int dir_fd, uint64_t dev, uint64_t ino,
-                 struct guaco__wakeboard **out, struct guaco_error *err)
+                     struct guaco__wakeboard **out, struct guaco_error *err)
 {
     char boot_id[GUACO__BOOT_ID_BYTES] = {0};
     int rc = guaco__proc_boot_id(boot_id, err);
@@ -273,7 +274,7 @@ find_queue(struct guaco__wakeboard *board, const char *queue, bool make)
 
 void
 guaco__wakeboard_hunger(struct guaco__wakeboard *board, unsigned slot,
-                    const char *queue, bool on)
+                        const char *queue, bool on)
 {
     assert(slot < GUACO__BELL_SLOTS);
     int bit = find_queue(board, queue, on);
@@ -293,7 +294,7 @@ guaco__wakeboard_hunger(struct guaco__wakeboard *board, unsigned slot,
 
 int
 guaco__wakeboard_next_idle(struct guaco__wakeboard *board, unsigned self,
-                       const char *queue)
+                           const char *queue)
 {
     int bit = find_queue(board, queue, false);
     if (bit < 0)
@@ -317,8 +318,8 @@ guaco__wakeboard_next_idle(struct guaco__wakeboard *board, unsigned self,
 /* ---- who watches ---- */
 
 void
-guaco__wakeboard_watch(struct guaco__wakeboard *board, unsigned slot, uint64_t id,
-                   bool on)
+guaco__wakeboard_watch(struct guaco__wakeboard *board, unsigned slot,
+                       uint64_t id, bool on)
 {
     assert(id != 0);
     struct board_watch *set = board->watches[id % BOARD_SETS];
@@ -349,7 +350,7 @@ guaco__wakeboard_watch(struct guaco__wakeboard *board, unsigned slot, uint64_t i
 
 void
 guaco__wakeboard_keep(struct guaco__wakeboard *board, unsigned slot, bool on,
-                  int64_t next_ms)
+                      int64_t next_ms)
 {
     assert(slot < GUACO__BELL_SLOTS);
     struct board_slot *s = &board->slots[slot];

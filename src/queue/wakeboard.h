@@ -55,7 +55,8 @@ struct guaco__wakeboard {
 
 /* Map the board in `dir_fd` for the data file (dev, ino), making it anew if it
  * is not of this boot and file. */
-int guaco__wakeboard_map(int dir_fd, uint64_t dev, uint64_t ino,
+int
+guaco__wakeboard_map(int dir_fd, uint64_t dev, uint64_t ino,
                      struct guaco__wakeboard **out, struct guaco_error *err);
 void guaco__wakeboard_unmap(struct guaco__wakeboard *board);
 
@@ -67,13 +68,13 @@ void guaco__wakeboard_unlock(struct guaco__wakeboard *board);
 int guaco__wakeboard_take_slot(struct guaco__wakeboard *board, uint32_t *nonce);
 void guaco__wakeboard_free_slot(struct guaco__wakeboard *board, unsigned slot);
 void guaco__wakeboard_hunger(struct guaco__wakeboard *board, unsigned slot,
-                         const char *queue, bool on);
-void guaco__wakeboard_watch(struct guaco__wakeboard *board, unsigned slot, uint64_t id,
-                        bool on);
-void guaco__wakeboard_keep(struct guaco__wakeboard *board, unsigned slot, bool on,
-                       int64_t next_ms);
+                             const char *queue, bool on);
+void guaco__wakeboard_watch(struct guaco__wakeboard *board, unsigned slot,
+                            uint64_t id, bool on);
+void guaco__wakeboard_keep(struct guaco__wakeboard *board, unsigned slot,
+                           bool on, int64_t next_ms);
 /* The next slot but `self` that is idle for `queue`; it is so no more. */
 int guaco__wakeboard_next_idle(struct guaco__wakeboard *board, unsigned self,
-                           const char *queue);
+                               const char *queue);
 
 #endif

@@ -14,7 +14,7 @@ struct waiter {
     bool is_woken;
 };
 
-static void
+static uint32_t
 wake_waiter(struct guaco__listener *listener,
             const struct guaco__notice *notice)
 {
@@ -23,6 +23,7 @@ wake_waiter(struct guaco__listener *listener,
     (void)notice;
     waiter->is_woken = true;
     pthread_cond_signal(&waiter->woken);
+    return 0;
 }
 
 static int
@@ -112,7 +113,7 @@ guaco_broker_read(struct guaco_broker *broker, uint64_t id, uint32_t after,
 
 /* ---- a watch ---- */
 
-static void
+static uint32_t
 wake_watch(struct guaco__listener *listener, const struct guaco__notice *notice)
 {
     struct guaco_watch *watch =
@@ -121,9 +122,10 @@ wake_watch(struct guaco__listener *listener, const struct guaco__notice *notice)
 
     (void)notice;
     if (watch->is_over || !guaco__list_is_empty(&watch->pending_link))
-        return;
+        return 0;
     guaco__list_push(&broker->hub.pending, &watch->pending_link);
     guaco__hub_kick(broker);
+    return 0;
 }
 
 int
@@ -160,7 +162,7 @@ guaco_broker_watch(struct guaco_broker *broker, uint64_t id, uint32_t after,
     *out = watch;
 
     pthread_mutex_lock(&broker->lock);
-    wake_watch(&watch->listener, NULL); /* the first look */
+    (void)wake_watch(&watch->listener, NULL); /* the first look */
     pthread_mutex_unlock(&broker->lock);
     return GUACO_OK;
 }

@@ -1,0 +1,119 @@
+#ifndef GUACO_QUEUE_WORKER_INT_H
+#define GUACO_QUEUE_WORKER_INT_H
+
+/*
+ * The worker's insides.
+ *
+ *   fresh      claimed, nobody runs it yet
+ *   running    handed out
+ *   outcomes   to be stored with the next turn
+ *
+ * A turn is one call of the store that does all that is due: events, outcomes,
+ * the lease, and a claim for the free slots. One turn at a time (is_turning);
+ * the lock is not held meanwhile. Whoever needs one makes it: a thread in
+ * guaco_worker_next, since the lone worker should not pay for a thread switch,
+ * or the worker's own thread for what is left lying (FLUSH_NS), and for all of
+ * it if the caller is an event loop (on_ready is set).
+ *
+ * Locks: the front calls wake() with its lock held and that takes ours; so
+ * nothing of the front is called with ours held.
+ */
+
+#include <pthread.h>
+
+#include "front.h"
+#include "life.h"
+
+#define WORKER_TURN_OPS  200u     /* outcomes and events of one turn */
+#define WORKER_FLUSH_AT  64u      /* outcomes that a finish stores itself */
+#define WORKER_FLUSH_NS  1000000u /* what waits longer is stored */
+#define WORKER_EVENTS    1000u
+#define WORKER_RETRY_NS  100000000u /* after the store failed */
+#define WORKER_QUIET_NS  5000000000u
+#define WORKER_IDLE_LAPS 8u /* short waits before a long one */
+
+struct guaco_run {
+    struct guaco__list link; /* worker->fresh or ->running */
+    struct guaco_worker *worker;
+    struct guaco_task task; /* slices into envelope */
+    struct guaco__life life;
+    uint64_t id;
+    uint32_t attempt;
+    uint32_t failures;
+    bool is_to_interrupt; /* on_interrupt is owed */
+    bool is_in_call;      /* of our thread: it must not be freed */
+    bool is_exclusive;    /* a suspect: nothing else may run beside it */
+    void *data;
+    char *envelope;
+};
+
+/* Something to store: an outcome, or an event. */
+struct guaco__outcome {
+    struct guaco__list link;
+    struct guaco__op op;
+    struct guaco__puts puts; /* of follow-ups */
+    bool has_puts;
+    char bytes[];
+};
+
+struct guaco_worker {
+    struct guaco_broker *broker;
+    struct guaco_worker_options options; /* queue points to queue_name */
+    char queue_name[GUACO_QUEUE_NAME_MAX + 1];
+    struct guaco__listener listener;
+    uint64_t owner; /* changes when our lease was lost */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* for those in next and join */
+    pthread_cond_t stirred; /* for our own thread */
+    pthread_t thread;
+
+    struct guaco__list fresh;
+    struct guaco__list running;
+    struct guaco__list outcomes;
+    uint32_t fresh_count;
+    uint32_t running_count;
+    uint32_t outcome_count; /* in outcomes, and in the present turn */
+    uint32_t event_count;   /* of those */
+
+    bool is_turning;
+    bool is_draining;
+    bool is_stopping;
+    bool is_woken;     /* there may be tasks: claim before you wait */
+    bool is_listening; /* the listener is listed and was not used up */
+    bool is_quiet;     /* suspects wait: run dry before claiming more */
+    bool has_exclusive;
+    uint64_t flush_ns; /* when outcomes must be stored; UINT64_MAX: none */
+    uint64_t lease_ns; /* when the lease is renewed */
+    uint64_t retry_ns; /* not before this: the store failed */
+    uint64_t asleep_until_ns; /* our own thread */
+    struct guaco_worker_stats stats;
+};
+
+/* worker_turn.c; the lock is held, and let go meanwhile. */
+
+/* How many more could be claimed now. */
+uint32_t guaco__worker_free_slots(const struct guaco_worker *worker);
+/* Make a turn; is_turning must be false. Claims if `claim`. Returns 0 or the
+ * store's error. */
+int guaco__worker_turn(struct guaco_worker *worker, bool claim,
+                       struct guaco_error *err);
+/* A turn that claims; when there is nothing, list as idle and look again. */
+int guaco__worker_look(struct guaco_worker *worker, struct guaco_error *err);
+/* Append something to store. */
+void
+guaco__worker_add(struct guaco_worker *worker, struct guaco__outcome *outcome);
+struct guaco__outcome *guaco__outcome_new(size_t bytes);
+void guaco__outcome_free(struct guaco__outcome *outcome);
+/* Put `run` back, or store its failure, without its runner. */
+void guaco__worker_give_up(struct guaco_worker *worker, struct guaco_run *run,
+                           const struct guaco__verdict *verdict);
+void guaco__run_free(struct guaco_run *run);
+int
+guaco__worker_register(struct guaco_worker *worker, struct guaco_error *err);
+
+/* worker_thread.c */
+void *guaco__worker_main(void *arg);
+void guaco__worker_stir(struct guaco_worker *worker, uint64_t by_ns);
+
+#endif

@@ -1,0 +1,384 @@
+/* A worker's turns: all its traffic with the store. */
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "envelope.h"
+#include "os/clock.h"
+#include "os/proc.h"
+#include "worker_int.h"
+
+/* ---- what is to be stored ---- */
+
+struct guaco__outcome *
+guaco__outcome_new(size_t bytes)
+{
+    struct guaco__outcome *outcome = malloc(sizeof *outcome + bytes);
+
+    if (outcome != NULL) {
+        guaco__list_init(&outcome->link);
+        outcome->op = (struct guaco__op){0};
+        outcome->has_puts = false;
+    }
+    return outcome;
+}
+
+void
+guaco__outcome_free(struct guaco__outcome *outcome)
+{
+    if (outcome->has_puts)
+        guaco__puts_release(&outcome->puts);
+    free(outcome);
+}
+
+void
+guaco__worker_add(struct guaco_worker *worker, struct guaco__outcome *outcome)
+{
+    if (worker->flush_ns == UINT64_MAX)
+        worker->flush_ns = guaco__clock_mono_ns() + WORKER_FLUSH_NS;
+    guaco__list_push(&worker->outcomes, &outcome->link);
+    worker->outcome_count++;
+    worker->event_count += outcome->op.kind == GUACO__OP_EVENT;
+}
+
+void
+guaco__run_free(struct guaco_run *run)
+{
+    free(run->envelope);
+    free(run);
+}
+
+void
+guaco__worker_give_up(struct guaco_worker *worker, struct guaco_run *run,
+                      const struct guaco__verdict *verdict)
+{
+    struct guaco__outcome *outcome = guaco__outcome_new(0);
+
+    if (outcome == NULL)
+        return; /* the keeper gives it back when this process has ended */
+    if (verdict->ends) {
+        outcome->op.kind = GUACO__OP_FINISH;
+        outcome->op.finish = (struct guaco__op_finish){
+            .owner = worker->owner,
+            .id = run->id,
+            .attempt = run->attempt,
+            .state = verdict->state,
+            .keep = verdict->keep,
+            .ttl_s = run->task.result_ttl_s == 0 ? GUACO__RESULT_TTL_S
+                                                 : run->task.result_ttl_s,
+        };
+        if (verdict->reason != NULL)
+            outcome->op.finish.reason =
+                (struct guaco_slice){verdict->reason, strlen(verdict->reason)};
+    } else {
+        outcome->op.kind = GUACO__OP_RELEASE;
+        outcome->op.release = (struct guaco__op_release){
+            .owner = worker->owner,
+            .id = run->id,
+            .attempt = run->attempt,
+            .delay_ms = verdict->delay_ms,
+            .failed = verdict->failed,
+        };
+    }
+    guaco__worker_add(worker, outcome);
+}
+
+/* ---- registration ---- */
+
+int
+guaco__worker_register(struct guaco_worker *worker, struct guaco_error *err)
+{
+    struct guaco__proc_stat self = {0};
+    struct stat space = {0};
+    struct guaco__op op = {.kind = GUACO__OP_OWNER_OPEN,
+                           .owner = {.lease_ms = worker->options.lease_ms}};
+    int rc = guaco__proc_stat(getpid(), &self, err);
+
+    if (rc != GUACO_OK)
+        return rc;
+    (void)stat("/proc/self/ns/pid", &space);
+    op.owner.owner = (struct guaco__owner){
+        .pid = getpid(),
+        .pid_start = self.start_ticks,
+        .pid_space = space.st_ino,
+    };
+    rc = guaco__front_run_one(worker->broker, &op, err);
+    if (rc == GUACO_OK)
+        worker->owner = op.owner.owner.id;
+    return rc;
+}
+
+/* ---- a turn ---- */
+
+struct turn {
+    struct guaco__op ops[WORKER_TURN_OPS + 2];
+    struct guaco__outcome *outcomes[WORKER_TURN_OPS];
+    size_t stored; /* ops[0..stored) are of outcomes */
+    size_t n;
+    struct guaco__op *renew; /* or NULL */
+    struct guaco__op *claim;
+};
+
+uint32_t
+guaco__worker_free_slots(const struct guaco_worker *worker)
+{
+    uint32_t taken = worker->running_count + worker->fresh_count;
+
+    if (worker->is_draining || worker->has_exclusive ||
+        taken >= worker->options.slots)
+        return 0;
+    if (worker->is_quiet && taken > 0)
+        return 0;
+    return worker->options.slots - taken;
+}
+
+static void
+take_outcomes(struct guaco_worker *worker, struct turn *turn)
+{
+    struct guaco__list *link;
+
+    while (turn->stored < WORKER_TURN_OPS &&
+           (link = guaco__list_shift(&worker->outcomes)) != NULL) {
+        struct guaco__outcome *outcome =
+            GUACO__OF(link, struct guaco__outcome, link);
+        turn->outcomes[turn->stored] = outcome;
+        turn->ops[turn->stored++] = outcome->op;
+    }
+    turn->n = turn->stored;
+    worker->flush_ns = guaco__list_is_empty(&worker->outcomes)
+                           ? UINT64_MAX
+                           : guaco__clock_mono_ns();
+}
+
+static struct guaco__op *
+add_renewal(struct guaco_worker *worker, struct turn *turn)
+{
+    struct guaco__op *op = &turn->ops[turn->n++];
+
+    *op = (struct guaco__op){.kind = GUACO__OP_OWNER_RENEW,
+                             .owner = {.owner = {.id = worker->owner},
+                                       .lease_ms = worker->options.lease_ms}};
+    return op;
+}
+
+static struct guaco__op *
+add_claim(struct guaco_worker *worker, struct turn *turn,
+          struct guaco__row *rows, uint32_t max)
+{
+    struct guaco__op *op = &turn->ops[turn->n++];
+
+    *op = (struct guaco__op){.kind = GUACO__OP_CLAIM,
+                             .claim = {.queue = worker->options.queue,
+                                       .owner = worker->owner,
+                                       .max = max,
+                                       .alone = max > 0 &&
+                                                worker->running_count == 0 &&
+                                                worker->fresh_count == 0,
+                                       .rows = rows}};
+    return op;
+}
+
+static void
+plan(struct guaco_worker *worker, struct turn *turn, bool claim,
+     struct guaco__row *rows, uint32_t max)
+{
+    bool holds = worker->running_count + worker->fresh_count > 0;
+
+    turn->stored = turn->n = 0;
+    turn->renew = turn->claim = NULL;
+    take_outcomes(worker, turn);
+    if (guaco__clock_mono_ns() >= worker->lease_ns && (claim || holds))
+        turn->renew = add_renewal(worker, turn);
+    if (claim)
+        turn->claim = add_claim(worker, turn, rows, max);
+}
+
+/* ---- what came of it ---- */
+
+static void
+settle_outcomes(struct guaco_worker *worker, struct turn *turn, int rc)
+{
+    for (size_t i = turn->stored; i-- > 0;) {
+        struct guaco__outcome *outcome = turn->outcomes[i];
+        if (rc != GUACO_OK) {
+            guaco__list_push_front(&worker->outcomes, &outcome->link);
+            continue;
+        }
+        const struct guaco__op *op = &turn->ops[i];
+        worker->outcome_count--;
+        worker->event_count -= op->kind == GUACO__OP_EVENT;
+        worker->stats.lost += op->rc != GUACO_OK && op->kind != GUACO__OP_EVENT;
+        worker->stats.finished +=
+            op->rc == GUACO_OK && op->kind == GUACO__OP_FINISH;
+        worker->stats.retried +=
+            op->rc == GUACO_OK && op->kind == GUACO__OP_RELEASE;
+        guaco__outcome_free(outcome);
+    }
+}
+
+/* A claimed row becomes a run; one that cannot be read is ended as failed. */
+static void
+add_run(struct guaco_worker *worker, const struct guaco__row *row)
+{
+    struct guaco_run *run = calloc(1, sizeof *run);
+    const struct guaco__verdict unreadable = {
+        .ends = true,
+        .state = GUACO_TASK_FAILED,
+        .keep = true,
+        .reason = "the stored task cannot be read by this version",
+    };
+
+    if (run == NULL) { /* goes back when we close or die */
+        free((void *)(uintptr_t)row->envelope.at);
+        return;
+    }
+    guaco__list_init(&run->link);
+    run->worker = worker;
+    run->id = row->id;
+    run->attempt = row->attempt;
+    run->failures = row->failures;
+    run->is_exclusive = row->is_suspect;
+    run->envelope = (char *)(uintptr_t)row->envelope.at;
+    run->life.state = GUACO__LIFE_CLAIMED;
+    run->life.limit_ns = UINT64_MAX;
+    if (guaco__envelope_read(row->envelope, &run->task) != GUACO_OK) {
+        guaco__worker_give_up(worker, run, &unreadable);
+        guaco__run_free(run);
+        return;
+    }
+    run->task.queue = worker->options.queue;
+    worker->has_exclusive = worker->has_exclusive || run->is_exclusive;
+    guaco__list_push(&worker->fresh, &run->link);
+    worker->fresh_count++;
+}
+
+/* Our lease had ended: all that we hold is another's now. */
+static void
+lose_all(struct guaco_worker *worker)
+{
+    struct guaco__list *link;
+    const struct guaco__life_terms terms = {
+        .now_ns = guaco__clock_mono_ns(),
+        .kill_grace_ms = worker->options.kill_grace_ms,
+    };
+
+    while ((link = guaco__list_shift(&worker->fresh)) != NULL)
+        guaco__run_free(GUACO__OF(link, struct guaco_run, link));
+    worker->stats.lost += worker->fresh_count;
+    worker->fresh_count = 0;
+    for (link = worker->running.next; link != &worker->running;
+         link = link->next) {
+        struct guaco_run *run = GUACO__OF(link, struct guaco_run, link);
+        if (guaco__life_step(&run->life, GUACO__LIFE_LOST, &terms) ==
+            GUACO__LIFE_INTERRUPT)
+            run->is_to_interrupt = true;
+    }
+    worker->owner = 0;
+    guaco__worker_stir(worker, 0);
+}
+
+static void
+settle_claim(struct guaco_worker *worker, const struct guaco__op *op)
+{
+    for (uint32_t i = 0; i < op->claim.count; i++)
+        add_run(worker, &op->claim.rows[i]);
+    worker->is_quiet = op->claim.suspects && !op->claim.alone;
+    worker->is_woken = worker->is_woken || op->claim.more ||
+                       (op->claim.alone && op->claim.suspects);
+    if (op->claim.count > 0)
+        pthread_cond_broadcast(&worker->changed);
+}
+
+static void
+settle(struct guaco_worker *worker, struct turn *turn, int rc)
+{
+    uint64_t now_ns = guaco__clock_mono_ns();
+
+    settle_outcomes(worker, turn, rc);
+    worker->retry_ns = rc == GUACO_OK ? 0 : now_ns + WORKER_RETRY_NS;
+    if (rc != GUACO_OK)
+        return;
+    bool is_lost = false;
+    if (turn->renew != NULL) {
+        is_lost = turn->renew->rc == GUACO_E_LOST;
+        worker->lease_ns =
+            now_ns + (uint64_t)worker->options.lease_ms * 1000000u / 3;
+    }
+    if (turn->claim != NULL && turn->claim->rc == GUACO_E_LOST)
+        is_lost = true;
+    if (is_lost)
+        lose_all(worker);
+    else if (turn->claim != NULL && turn->claim->rc == GUACO_OK)
+        settle_claim(worker, turn->claim);
+}
+
+/* After a loss a worker comes back as another owner. */
+static int
+ensure_owner(struct guaco_worker *worker, struct guaco_error *err)
+{
+    if (worker->owner != 0)
+        return GUACO_OK;
+    pthread_mutex_unlock(&worker->lock);
+    int rc = guaco__worker_register(worker, err);
+    pthread_mutex_lock(&worker->lock);
+    worker->lease_ns = guaco__clock_mono_ns() +
+                       (uint64_t)worker->options.lease_ms * 1000000u / 3;
+    return rc;
+}
+
+int
+guaco__worker_turn(struct guaco_worker *worker, bool claim,
+                   struct guaco_error *err)
+{
+    assert(!worker->is_turning);
+    struct turn turn;
+    struct guaco__row *rows = NULL;
+    uint32_t max = claim ? guaco__worker_free_slots(worker) : 0;
+
+    if (max > GUACO__CLAIM_MAX)
+        max = GUACO__CLAIM_MAX;
+    worker->is_turning = true;
+    if (claim) {
+        rows = malloc((max + 1) * sizeof *rows);
+        claim = rows != NULL;
+        worker->is_woken = false;
+    }
+    int rc = ensure_owner(worker, err);
+    if (rc == GUACO_OK) {
+        plan(worker, &turn, claim, rows, max);
+        if (turn.n > 0) {
+            pthread_mutex_unlock(&worker->lock);
+            rc = guaco__front_run(worker->broker, turn.ops, turn.n, err);
+            pthread_mutex_lock(&worker->lock);
+            settle(worker, &turn, rc);
+        }
+    }
+    free(rows);
+    worker->is_turning = false;
+    pthread_cond_broadcast(&worker->changed);
+    return rc;
+}
+
+int
+guaco__worker_look(struct guaco_worker *worker, struct guaco_error *err)
+{
+    int rc = guaco__worker_turn(worker, true, err);
+
+    if (rc != GUACO_OK || worker->fresh_count > 0 || worker->is_listening ||
+        worker->is_draining)
+        return rc;
+    /* Nothing: list as idle, and look again, lest a put came between. */
+    worker->is_turning = true;
+    worker->is_listening = true;
+    pthread_mutex_unlock(&worker->lock);
+    rc = guaco__front_listen(worker->broker, &worker->listener, err);
+    pthread_mutex_lock(&worker->lock);
+    worker->is_turning = false;
+    if (rc != GUACO_OK) {
+        worker->is_listening = false;
+        return rc;
+    }
+    return guaco__worker_turn(worker, true, err);
+}

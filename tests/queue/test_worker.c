@@ -1,0 +1,459 @@
+/* The promise of guaco/worker.h, on every store. */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guaco/worker.h"
+#include "store.h"
+
+#define LONG_MS 20000 /* nobody should ever wait so long */
+
+static struct guaco_worker *
+open_worker(struct fixture *f, struct guaco_worker_options options)
+{
+    struct guaco_worker *worker;
+    struct guaco_error err = {0};
+
+    options.queue = GUACO_SLICE("q");
+    if (options.slots == 0)
+        options.slots = 1;
+    int rc = guaco_worker_open(&worker, f->broker, &options, &err);
+    if (rc != GUACO_OK)
+        fail_msg("worker: %s", err.text);
+    return worker;
+}
+
+static struct guaco_run *
+next(struct guaco_worker *worker)
+{
+    struct guaco_run *run;
+    struct guaco_error err = {0};
+    int rc = guaco_worker_next(worker, LONG_MS, &run, &err);
+
+    if (rc != GUACO_OK)
+        fail_msg("next: %d %s", rc, err.text);
+    return run;
+}
+
+static enum guaco_run_end
+finish(struct guaco_run *run, enum guaco_outcome_kind kind, const char *body)
+{
+    struct guaco_outcome outcome = {
+        .kind = kind, .keep = body != NULL, .retry_delay_ms = -1};
+    enum guaco_run_end end;
+
+    if (body != NULL)
+        outcome.body = TEXT(body);
+    assert_int_equal(guaco_run_finish(run, &outcome, &end, NULL), GUACO_OK);
+    return end;
+}
+
+static struct guaco_news
+result_of(struct fixture *f, uint64_t id)
+{
+    struct guaco_news news;
+
+    assert_int_equal(
+        guaco_broker_wait(f->broker, id, false, LONG_MS, &news, NULL),
+        GUACO_OK);
+    return news;
+}
+
+static void
+a_task_is_run_and_its_result_stored(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){0});
+    uint64_t id = fixture_put(f, "body");
+    struct guaco_run *run = next(worker);
+
+    assert_int_equal(guaco_run_id(run), id);
+    assert_int_equal(guaco_run_attempt(run), 1);
+    assert_memory_equal(guaco_run_task(run)->body.at, "body", 4);
+    assert_memory_equal(guaco_run_task(run)->name.at, "demo.add", 8);
+    assert_true(guaco_run_remaining_ms(run) == INT64_MAX);
+    assert_int_equal(finish(run, GUACO_OUTCOME_DONE, "42"), GUACO_RUN_ENDED);
+    struct guaco_news news = result_of(f, id);
+    assert_int_equal(news.result->state, GUACO_TASK_DONE);
+    assert_memory_equal(news.result->body.at, "42", 2);
+    guaco_news_release(&news);
+    guaco_worker_close(worker);
+}
+
+static void
+a_failed_run_is_retried_then_stored_as_failed(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){0});
+    uint64_t id = fixture_put_task(f, (struct guaco_task){.retries = 2});
+
+    for (uint32_t i = 0; i < 2; i++) {
+        struct guaco_run *run = next(worker);
+        assert_int_equal(guaco_run_failures(run), i);
+        assert_int_equal(guaco_run_retries_left(run), 2 - i);
+        assert_int_equal(finish(run, GUACO_OUTCOME_FAILED, "E"),
+                         GUACO_RUN_RETRIED);
+    }
+    assert_int_equal(finish(next(worker), GUACO_OUTCOME_FAILED, "E"),
+                     GUACO_RUN_ENDED);
+    struct guaco_news news = result_of(f, id);
+    assert_int_equal(news.result->state, GUACO_TASK_FAILED);
+    assert_int_equal(news.result->attempt, 3);
+    guaco_news_release(&news);
+    guaco_worker_close(worker);
+}
+
+static void
+an_expired_task_is_not_run(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){0});
+    uint64_t id = fixture_put_task(
+        f,
+        (struct guaco_task){.expires_ms = guaco_broker_now_ms(f->broker) - 1});
+    struct guaco_run *run;
+
+    assert_int_equal(guaco_worker_next(worker, 0, &run, NULL), GUACO_E_AGAIN);
+    struct guaco_news news = result_of(f, id);
+    assert_int_equal(news.result->state, GUACO_TASK_EXPIRED);
+    guaco_news_release(&news);
+    guaco_worker_close(worker);
+}
+
+static void
+a_result_over_the_limit_fails_with_the_reason(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){.result_bytes_max = 3});
+    uint64_t id = fixture_put(f, "x");
+
+    finish(next(worker), GUACO_OUTCOME_DONE, "four");
+    struct guaco_news news = result_of(f, id);
+    assert_int_equal(news.result->state, GUACO_TASK_FAILED);
+    assert_int_equal(news.result->body.len, 0);
+    assert_non_null(strstr(news.result->reason.at, "result_bytes_max"));
+    guaco_news_release(&news);
+    guaco_worker_close(worker);
+}
+
+static void
+what_was_claimed_and_not_run_goes_back_on_drain(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){.slots = 4});
+    struct guaco_run *run, *other;
+
+    for (int i = 0; i < 4; i++)
+        fixture_put(f, "x");
+    run = next(worker);
+    assert_int_equal(fixture_stats(f).running, 4);
+    guaco_worker_drain(worker);
+    assert_int_equal(guaco_worker_next(worker, LONG_MS, &other, NULL),
+                     GUACO_E_CLOSED);
+    assert_int_equal(guaco_worker_join(worker, 0), GUACO_E_TIMEOUT);
+    finish(run, GUACO_OUTCOME_DONE, NULL);
+    assert_int_equal(guaco_worker_join(worker, LONG_MS), GUACO_OK);
+    guaco_worker_close(worker);
+    struct guaco_queue_stats stats = fixture_stats(f);
+    assert_int_equal(stats.waiting, 3);
+    assert_int_equal(stats.running, 0);
+}
+
+/* ---- waiting ---- */
+
+static void *
+put_later(void *arg)
+{
+    fixture_put(arg, "late");
+    return NULL;
+}
+
+static void
+a_waiting_worker_is_woken_by_a_put(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){0});
+    struct guaco_run *run;
+    pthread_t thread;
+
+    assert_int_equal(guaco_worker_next(worker, 0, &run, NULL), GUACO_E_AGAIN);
+    assert_int_equal(pthread_create(&thread, NULL, put_later, f), 0);
+    finish(next(worker), GUACO_OUTCOME_DONE, NULL);
+    pthread_join(thread, NULL);
+    guaco_worker_close(worker);
+}
+
+static void
+another_broker_on_the_same_file_wakes_it_too(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture other = *f;
+    struct guaco_run *run;
+    pthread_t thread;
+
+    if (strcmp(f->kind, "memory") == 0)
+        skip();
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){0});
+    assert_int_equal(guaco_broker_open(&other.broker, f->url, NULL), GUACO_OK);
+    assert_int_equal(guaco_worker_next(worker, 0, &run, NULL), GUACO_E_AGAIN);
+    assert_int_equal(pthread_create(&thread, NULL, put_later, &other), 0);
+    finish(next(worker), GUACO_OUTCOME_DONE, NULL);
+    pthread_join(thread, NULL);
+    guaco_worker_close(worker);
+    guaco_broker_close(other.broker);
+}
+
+/* ---- progress ---- */
+
+struct watcher {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint32_t events;
+    bool has_result;
+};
+
+static void
+note_news(void *ctx, int rc, const struct guaco_news *news)
+{
+    struct watcher *watcher = ctx;
+
+    assert_int_equal(rc, GUACO_OK);
+    pthread_mutex_lock(&watcher->lock);
+    for (size_t i = 0; i < news->event_count; i++)
+        assert_int_equal(news->events[i].number, ++watcher->events);
+    watcher->has_result = news->result != NULL;
+    pthread_cond_signal(&watcher->changed);
+    pthread_mutex_unlock(&watcher->lock);
+}
+
+static void
+a_watch_gets_each_event_once_and_then_the_result(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){0});
+    uint64_t id = fixture_put(f, "x");
+    struct watcher watcher = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                              .changed = PTHREAD_COND_INITIALIZER};
+    struct guaco_watch *watch;
+    struct guaco_run *run = next(worker);
+
+    assert_int_equal(guaco_run_event(run, TEXT("1/3"), NULL), GUACO_OK);
+    assert_int_equal(guaco_broker_watch(f->broker, id, 0, true, note_news,
+                                        &watcher, &watch, NULL),
+                     GUACO_OK);
+    assert_int_equal(guaco_run_event(run, TEXT("2/3"), NULL), GUACO_OK);
+    pthread_mutex_lock(&watcher.lock);
+    while (watcher.events < 2)
+        pthread_cond_wait(&watcher.changed, &watcher.lock);
+    pthread_mutex_unlock(&watcher.lock);
+    assert_int_equal(guaco_run_event(run, TEXT("3/3"), NULL), GUACO_OK);
+    finish(run, GUACO_OUTCOME_DONE, "r");
+    pthread_mutex_lock(&watcher.lock);
+    while (!watcher.has_result)
+        pthread_cond_wait(&watcher.changed, &watcher.lock);
+    assert_int_equal(watcher.events, 3);
+    pthread_mutex_unlock(&watcher.lock);
+    guaco_broker_unwatch(f->broker, watch);
+    guaco_worker_close(worker);
+}
+
+/* ---- time limits ---- */
+
+struct interrupts {
+    atomic_int why;
+    atomic_int stuck;
+};
+
+static void
+note_interrupt(void *ctx, struct guaco_run *run, int why)
+{
+    struct interrupts *seen = ctx;
+
+    (void)run;
+    atomic_store(&seen->why, why);
+}
+
+static void
+note_stuck(void *ctx, struct guaco_run *run)
+{
+    struct interrupts *seen = ctx;
+
+    (void)run;
+    atomic_store(&seen->stuck, 1);
+}
+
+static void
+a_run_over_its_timeout_is_interrupted_then_its_process_given_up(void **state)
+{
+    struct fixture *f = *state;
+    struct interrupts seen = {0};
+    struct guaco_worker *worker = open_worker(
+        f,
+        (struct guaco_worker_options){
+            .slots = 2,
+            .kill_grace_ms = 1,
+            .calls = {.on_interrupt = note_interrupt, .on_stuck = note_stuck},
+            .ctx = &seen});
+    uint64_t id = fixture_put_task(f, (struct guaco_task){.timeout_ms = 5});
+    uint64_t other_id = fixture_put(f, "other");
+    struct guaco_run *run = next(worker), *other = next(worker);
+
+    struct guaco_news news = result_of(f, id); /* stored without its runner */
+    assert_int_equal(news.result->state, GUACO_TASK_FAILED);
+    assert_non_null(strstr(news.result->reason.at, "timeout"));
+    guaco_news_release(&news);
+    assert_int_equal(atomic_load(&seen.why), GUACO_E_TIMEOUT);
+    assert_true(guaco_run_interrupted(run));
+    assert_int_equal(guaco_run_remaining_ms(run), 0);
+    assert_int_equal(fixture_stats(f).waiting, 1); /* the other went back */
+    finish(run, GUACO_OUTCOME_DONE, "too late");
+    finish(other, GUACO_OUTCOME_DONE, "too late");
+    guaco_worker_close(worker);
+    assert_int_equal(atomic_load(&seen.stuck), 1);
+    assert_int_equal(
+        guaco_broker_wait(f->broker, other_id, false, 0, &news, NULL),
+        GUACO_E_TIMEOUT);
+}
+
+static void
+an_outcome_after_the_lease_was_lost_is_refused_and_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){0});
+    uint64_t id = fixture_put(f, "x");
+    struct guaco_run *run = next(worker);
+    struct guaco__op list = {.kind = GUACO__OP_OWNER_LIST};
+    struct guaco__row row;
+
+    assert_int_equal(guaco__front_run_one(f->broker, &list, NULL), GUACO_OK);
+    for (size_t i = 0; i < list.owners.n; i++)
+        if (list.owners.owners[i].id != f->owner)
+            assert_int_equal(fixture_reap(f, list.owners.owners[i].id, false),
+                             GUACO_OK);
+    free(list.owners.owners);
+    assert_int_equal(fixture_claim(f, f->owner, false, &row), 1);
+    fixture_free_row(&row);
+    finish(run, GUACO_OUTCOME_DONE, "old");
+    assert_int_equal(guaco_worker_join(worker, LONG_MS), GUACO_OK);
+    struct guaco_worker_stats stats;
+    guaco_worker_stats(worker, &stats);
+    assert_int_equal(stats.lost, 1);
+    assert_int_equal(fixture_finish(f, f->owner, id, 2, "new"), GUACO_OK);
+
+    /* And it works on, as another owner. */
+    fixture_put(f, "y");
+    finish(next(worker), GUACO_OUTCOME_DONE, NULL);
+    guaco_worker_close(worker);
+}
+
+/* ---- many threads ---- */
+
+#define THREADS 4
+#define JOBS    2000
+
+static void *
+work(void *arg)
+{
+    struct guaco_worker *worker = arg;
+    struct guaco_run *run;
+    const struct guaco_outcome done = {.kind = GUACO_OUTCOME_DONE};
+
+    while (guaco_worker_next(worker, -1, &run, NULL) == GUACO_OK)
+        if (guaco_run_finish(run, &done, NULL, NULL) != GUACO_OK)
+            break;
+    return NULL;
+}
+
+static void *
+produce(void *arg)
+{
+    for (int i = 0; i < JOBS / THREADS; i++)
+        fixture_put(arg, "x");
+    return NULL;
+}
+
+static void
+many_producers_and_runners_do_each_task_once(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){.slots = THREADS});
+    pthread_t runners[THREADS], producers[THREADS];
+    struct guaco_worker_stats stats;
+
+    for (int i = 0; i < THREADS; i++) {
+        pthread_create(&runners[i], NULL, work, worker);
+        pthread_create(&producers[i], NULL, produce, f);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(producers[i], NULL);
+    for (;;) {
+        guaco_worker_stats(worker, &stats);
+        if (stats.finished >= JOBS)
+            break;
+        sched_yield();
+    }
+    guaco_worker_drain(worker);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(runners[i], NULL);
+    assert_int_equal(guaco_worker_join(worker, LONG_MS), GUACO_OK);
+    guaco_worker_stats(worker, &stats);
+    assert_int_equal(stats.finished, JOBS);
+    assert_int_equal(stats.lost, 0);
+    guaco_worker_close(worker);
+    assert_int_equal(fixture_stats(f).waiting + fixture_stats(f).running, 0);
+}
+
+/* ---- for each store ---- */
+
+#define TESTS(X)                                                       \
+    X(a_task_is_run_and_its_result_stored)                             \
+    X(a_failed_run_is_retried_then_stored_as_failed)                   \
+    X(an_expired_task_is_not_run)                                      \
+    X(a_result_over_the_limit_fails_with_the_reason)                   \
+    X(what_was_claimed_and_not_run_goes_back_on_drain)                 \
+    X(a_waiting_worker_is_woken_by_a_put)                              \
+    X(another_broker_on_the_same_file_wakes_it_too)                    \
+    X(a_watch_gets_each_event_once_and_then_the_result)                \
+    X(a_run_over_its_timeout_is_interrupted_then_its_process_given_up) \
+    X(an_outcome_after_the_lease_was_lost_is_refused_and_counted)      \
+    X(many_producers_and_runners_do_each_task_once)
+
+static int
+setup_memory(void **state)
+{
+    return fixture_setup(state, "memory");
+}
+
+static int
+setup_sqlite(void **state)
+{
+    return fixture_setup(state, "sqlite");
+}
+
+int
+main(void)
+{
+#define X(name) \
+    cmocka_unit_test_setup_teardown(name, setup_memory, fixture_teardown),
+    const struct CMUnitTest memory[] = {TESTS(X)};
+#undef X
+#define X(name) \
+    cmocka_unit_test_setup_teardown(name, setup_sqlite, fixture_teardown),
+    const struct CMUnitTest sqlite[] = {TESTS(X)};
+#undef X
+    return cmocka_run_group_tests(memory, NULL, NULL) +
+           cmocka_run_group_tests(sqlite, NULL, NULL);
+}

@@ -368,7 +368,8 @@ code_of(const struct guaco__gateway_state *gw, PyObject *message)
     long code = PyLong_AsLongAndOverflow(value, &overflow);
     if (code == -1 && PyErr_Occurred())
         return -1;
-    if (overflow != 0 || code < 1000 || code > 4999) {
+    /* 1005 stands for "none was sent": an endpoint does not send it */
+    if (overflow != 0 || code < 1000 || code > 4999 || code == 1005) {
         PyErr_Format(PyExc_ValueError, "close code %R is not sendable", value);
         return -1;
     }

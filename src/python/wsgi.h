@@ -114,6 +114,7 @@ struct guaco__wsgi_call {
 
     uint64_t given;    /* bytes of body so far */
     bool is_over;      /* the last piece was given, or it was broken off */
+    bool is_single;    /* len() of the iterable is 1 */
     bool is_stepping;  /* the iterator runs: no re-entry */
     bool is_scheduled; /* a step is posted */
     bool is_full;      /* hold back until writable */
@@ -166,6 +167,8 @@ void guaco__wsgi_post(struct guaco__wsgi_call *call);
 void guaco__wsgi_run(struct guaco__wsgi_call *call);
 /* On the loop's thread: go on sending. */
 void guaco__wsgi_continue(struct guaco__wsgi_call *call);
+/* Begin to iterate over the iterable; -1 with an exception. */
+int guaco__wsgi_iterate(struct guaco__wsgi_call *call);
 /* Call close() of the iterable, if there is one, and let go of it. */
 void guaco__wsgi_close(struct guaco__wsgi_call *call);
 /* Log `text`, and what is raised now, which is taken. */

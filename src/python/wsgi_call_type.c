@@ -101,6 +101,7 @@ call_reset(CallObject *call)
     call->is_committed = false;
     call->is_started = false;
     call->is_over = false;
+    call->is_single = false;
     call->is_scheduled = false;
     call->is_full = false;
     call->is_pooled = false;

@@ -179,15 +179,14 @@ give_iterator(struct guaco__wsgi_call *call)
     PyObject *piece = NULL;
     int rc = 0;
 
-    call->iterator = PyObject_GetIter(call->iterable);
-    if (call->iterator == NULL)
+    if (guaco__wsgi_iterate(call) < 0)
         return -1;
     while (rc == 0 && (piece = PyIter_Next(call->iterator)) != NULL) {
         rc = guaco__wsgi_check_bytes(piece);
         if (rc == 0 && PyBytes_GET_SIZE(piece) > 0) {
             rc = guaco__wsgi_check_started(call);
             if (rc == 0)
-                rc = guaco__pool_give(call, piece, false);
+                rc = guaco__pool_give(call, piece, call->is_single);
         }
         Py_DECREF(piece);
     }

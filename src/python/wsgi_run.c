@@ -276,6 +276,24 @@ run_file(struct guaco__wsgi_call *call)
 
 /* ---- iterables ---------------------------------------------------------- */
 
+/* One piece that is said to be the only one gets a Content-Length (PEP 3333,
+ * "Handling the Content-Length Header"). */
+int
+guaco__wsgi_iterate(struct guaco__wsgi_call *call)
+{
+    PyTypeObject *type = Py_TYPE(call->iterable);
+
+    if (call->length < 0 && type->tp_as_sequence != NULL &&
+        type->tp_as_sequence->sq_length != NULL) {
+        Py_ssize_t len = PyObject_Size(call->iterable);
+        if (len < 0)
+            return -1;
+        call->is_single = len == 1;
+    }
+    call->iterator = PyObject_GetIter(call->iterable);
+    return call->iterator == NULL ? -1 : 0;
+}
+
 /* The iterable has ended by itself. */
 static void
 finish(struct guaco__wsgi_call *call)
@@ -302,7 +320,8 @@ send_piece(struct guaco__wsgi_call *call, PyObject *piece)
         return false;
     }
     uint64_t after = call->given + (uint64_t)PyBytes_GET_SIZE(piece);
-    bool more = call->length < 0 || after < (uint64_t)call->length;
+    bool more = !call->is_single &&
+                (call->length < 0 || after < (uint64_t)call->length);
 
     if (!went_well(call, guaco__wsgi_give(call, piece, more))) {
         guaco__wsgi_close(call);
@@ -385,8 +404,7 @@ run_result(struct guaco__wsgi_call *call)
         run_file(call);
         return;
     }
-    call->iterator = PyObject_GetIter(call->iterable);
-    if (call->iterator == NULL)
+    if (guaco__wsgi_iterate(call) < 0)
         fail(call);
     else
         step(call);

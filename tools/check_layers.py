@@ -54,7 +54,7 @@ LAYERS = {
     "run": _layer("base os io http server queue profile"),
     "python": _layer(
         "base os io http server web queue profile run",
-        "Python structmember frameobject datetime",
+        "Python structmember frameobject datetime pythread",
     ),
     "cli": _layer("base os io http server queue profile run", "curses ncurses"),
 }
@@ -64,6 +64,7 @@ PUBLIC = {
     "error": "base",
     "slice": "base",
     "http": "http",
+    "route": "http",
     "server": "server",
     "broker": "queue",
     "task": "queue",

@@ -211,7 +211,7 @@ guaco__cbor_put_head(unsigned char *out, enum guaco__cbor_kind kind,
     case GUACO__CBOR_NULL: out[0] = BYTE_NULL; return 1;
     case GUACO__CBOR_FLOAT: break;
     }
-    assert(!"floats are written by guaco__cbor_put_float");
+    assert(kind != GUACO__CBOR_FLOAT); /* that is guaco__cbor_put_float */
     return 0;
 }
 

@@ -3,12 +3,9 @@
 #include "base/log.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
 
@@ -71,19 +68,4 @@ guaco__log_level_find(const char *name)
         if (strcmp(name, level_names[i]) == 0)
             return i;
     return -1;
-}
-
-void
-guaco__log_fd(void *ctx, int level, const char *line, size_t len)
-{
-    char out[GUACO_LOG_LINE_MAX + 16];
-    int n = snprintf(out, sizeof out, "%-7s %.*s\n",
-                     guaco__log_level_name(level), (int)len, line);
-    assert(n > 0);
-
-    size_t total = (size_t)n < sizeof out ? (size_t)n : sizeof out - 1;
-    ssize_t done;
-    do
-        done = write((int)(intptr_t)ctx, out, total);
-    while (done < 0 && errno == EINTR);
 }

@@ -9,7 +9,7 @@
  * A line is `area: text key=value ...`; time and level are the sink's to add,
  * since `logging` in Python adds its own.
  *
- * Threads: as `write` says; the sink of guaco__log_fd() may be called from any.
+ * Threads: as `write` says; os/log_fd.h has a sink for any.
  */
 
 #include <stdbool.h>
@@ -53,10 +53,5 @@ const char *guaco__log_level_name(int level);
 /* The level of such a name ("critical" counts as error, "trace" as debug),
  * or -1. */
 int guaco__log_level_find(const char *name);
-
-/* A sink whose ctx is a file descriptor cast by (void *)(intptr_t)fd: writes
- * "LEVEL  line\n" by one write(2), so that lines of processes do not mix.  A
- * failing write is not reported. */
-void guaco__log_fd(void *ctx, int level, const char *line, size_t len);
 
 #endif

@@ -28,6 +28,7 @@
 #include "base/json.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "os/log_fd.h"
 #include "guaco/http/app.h"
 #include "io/loop.h"
 #include "io/watch.h"

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "command.h"
+#include "os/log_fd.h"
 #include "os/file.h"
 #include "run/options.h"
 #include "run/supervisor.h"

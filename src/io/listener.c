@@ -35,10 +35,12 @@ is_shortage(int error)
 static void
 rest(struct guaco__listener *listener, int error)
 {
-    if (!listener->is_starved)
+    if (!listener->is_starved) {
+        struct guaco_error err = {0};
+        guaco_fail(&err, GUACO_E_IO, error, "cannot accept");
         guaco__log(listener->log, GUACO_LOG_ERROR, "listener",
-                   "cannot accept: %s; waiting for descriptors",
-                   strerror(error));
+                   "%s; waiting for descriptors", err.text);
+    }
     listener->is_starved = true;
     guaco__watch_stop(&listener->watch);
     guaco__timer_start_ms(&listener->rest, REST_MS);

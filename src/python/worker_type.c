@@ -105,9 +105,9 @@ worker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     int exit_when_stuck, wants_ready;
 
     if (!guaco__no_keywords("Worker", kwargs) ||
-        !PyArg_ParseTuple(args, "Os#IOIIpp:Worker", &broker, &queue, &queue_len, &slots,
-                                     &mailbox, &lease_ms, &kill_grace_ms,
-                                     &exit_when_stuck, &wants_ready))
+        !PyArg_ParseTuple(args, "Os#IOIIpp:Worker", &broker, &queue, &queue_len,
+                          &slots, &mailbox, &lease_ms, &kill_grace_ms,
+                          &exit_when_stuck, &wants_ready))
         return NULL;
     PyObject *module = PyType_GetModuleByDef(type, &guaco_module_def);
     if (module == NULL)

@@ -95,7 +95,7 @@ split(const char *text, char *host, char *port, struct guaco_error *err)
     const char *number = colon == NULL ? DEFAULT_PORT : colon + 1;
     size_t digits = strspn(number, "0123456789");
     if (to - from > 63 || digits == 0 || digits > 5 || number[digits] != '\0' ||
-        atoi(number) > 65535)
+        strtol(number, NULL, 10) > 65535)
         goto invalid;
     memcpy(host, from, (size_t)(to - from));
     host[to - from] = '\0';
@@ -246,7 +246,7 @@ add_inherited(struct guaco__bind *bind, const char *text,
 
     if (digits == 0 || digits > 5 || number[digits] != '\0')
         return guaco_fail(err, GUACO_E_INVALID, 0, "%.40s is not fd:N", text);
-    int fd = atoi(number);
+    int fd = (int)strtol(number, NULL, 10);
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0)
         return guaco_fail(err, GUACO_E_INVALID, errno, "%s", text);
     if (listens == 0)

@@ -196,6 +196,8 @@ static char *
 put_line(struct guaco__access *access, const struct entry *e, char *out)
 {
     const char *host = e->peer->client_host;
+    char numbers[64];
+    int len;
 
     if (host == NULL)
         host = "-";
@@ -206,12 +208,15 @@ put_line(struct guaco__access *access, const struct entry *e, char *out)
     out = put_escaped(out, e->method);
     *out++ = ' ';
     out = put_escaped(out, e->target);
-    out += sprintf(out, " HTTP/1.%d\" %d %llu", e->version_minor, e->status,
-                   (unsigned long long)e->bytes);
+    len = snprintf(numbers, sizeof numbers, " HTTP/1.%d\" %d %llu",
+                   e->version_minor, e->status, (unsigned long long)e->bytes);
+    out = put(out, numbers, (size_t)len);
     if (access->format == GUACO__ACCESS_COMBINED) {
         out = put_quoted(out, e->referer);
         out = put_quoted(out, e->agent);
-        out += sprintf(out, " %llu", (unsigned long long)e->took_us);
+        len = snprintf(numbers, sizeof numbers, " %llu",
+                       (unsigned long long)e->took_us);
+        out = put(out, numbers, (size_t)len);
     }
     *out++ = '\n';
     return out;

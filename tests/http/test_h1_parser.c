@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -126,7 +127,7 @@ a_name_of_any_length_becomes_lower_case_and_its_value_does_not(void **state)
         size_t at = strlen(bytes);
         for (size_t i = 0; i < n; i++)
             bytes[at++] = i % 7 == 6 ? '_' : (char)('A' + i % 26);
-        strcpy(bytes + at, ":VALUE[]@Z\r\n\r\n");
+        snprintf(bytes + at, sizeof bytes - at, ":VALUE[]@Z\r\n\r\n");
 
         const struct guaco_http_head *head = head_of(bytes);
         assert_int_equal(head->fields[1].name.len, n);
@@ -214,9 +215,8 @@ hosts_of_every_form_are_accepted(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
-        strcpy(bytes, "GET / HTTP/1.1\r\nHost: ");
-        strcat(bytes, hosts[i]);
-        strcat(bytes, "\r\n\r\n");
+        snprintf(bytes, sizeof bytes, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n",
+                 hosts[i]);
         expect_slice(head_of(bytes)->authority, hosts[i]);
     }
 }

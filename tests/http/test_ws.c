@@ -40,7 +40,7 @@ check(const char *bytes, struct guaco__ws_request *request)
 
     head.fields = fields;
     head.ids = ids;
-    strcpy(buffer, bytes);
+    snprintf(buffer, sizeof buffer, "%s", bytes);
     guaco_http_parser_init(&parser, &http);
     assert_int_equal(
         guaco_http_parser_next(&parser, buffer, strlen(buffer), &head, &event),
@@ -195,9 +195,8 @@ compression_is_negotiated(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct guaco__ws_request request;
-        strcpy(bytes, GOOD OFFERS);
-        strcat(bytes, rows[i].offers);
-        strcat(bytes, "\r\n\r\n");
+        snprintf(bytes, sizeof bytes, "%s%s\r\n\r\n", GOOD OFFERS,
+                 rows[i].offers);
         assert_int_equal(check(bytes, &request), 101);
         const struct guaco__ws_deflate *got = &request.deflate;
         const struct guaco__ws_deflate *want = &rows[i].agreed;

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,7 +21,9 @@ static char trace[64];
 static void
 note(const char *what)
 {
-    strncat(trace, what, sizeof(trace) - strlen(trace) - 1);
+    size_t used = strlen(trace);
+
+    snprintf(trace + used, sizeof(trace) - used, "%s", what);
 }
 
 static int

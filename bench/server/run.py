@@ -159,7 +159,7 @@ CASES = {
 
 
 def guest() -> Path:
-    return Path(os.environ.get("GUACO_BUILD", ROOT / "build")) / "examples" / "c" / "hello.so"
+    return Path(os.environ.get("GUACO_BUILD", ROOT / "build")) / "examples" / "hello.so"
 
 
 def lua(case: str) -> str | None:
@@ -176,7 +176,7 @@ def build_floors(context: Context) -> None:
     """Compile the two floors into context.build."""
     cc = os.environ.get("CC", "cc")
     subprocess.run([cc, "-O2", "-D_GNU_SOURCE", "-o", str(context.build / "floor"),
-                    str(ROOT / "bench" / "floor.c")], check=True)
+                    str(HERE / "floor.c")], check=True)
     paths = subprocess.run([context.python, "-c", "import sysconfig; print(sysconfig.get_path('include'))"],
                            check=True, capture_output=True, text=True).stdout.strip()
     # Debian's unpacked interpreters keep pyconfig.h under a folder of the architecture beside it.

@@ -160,6 +160,23 @@ put(char *out, const char *text, size_t len)
     return out + len;
 }
 
+/* A space and the number: printf would cost more than the rest of a line. */
+static char *
+put_number(char *out, uint64_t number)
+{
+    char digits[20];
+    size_t n = 0;
+
+    do {
+        digits[n++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    *out++ = ' ';
+    while (n > 0)
+        *out++ = digits[--n];
+    return out;
+}
+
 static char *
 put_escaped(char *out, struct guaco_slice text)
 {
@@ -196,8 +213,6 @@ static char *
 put_line(struct guaco__access *access, const struct entry *e, char *out)
 {
     const char *host = e->peer->client_host;
-    char numbers[64];
-    int len;
 
     if (host == NULL)
         host = "-";
@@ -208,15 +223,13 @@ put_line(struct guaco__access *access, const struct entry *e, char *out)
     out = put_escaped(out, e->method);
     *out++ = ' ';
     out = put_escaped(out, e->target);
-    len = snprintf(numbers, sizeof numbers, " HTTP/1.%d\" %d %llu",
-                   e->version_minor, e->status, (unsigned long long)e->bytes);
-    out = put(out, numbers, (size_t)len);
+    out = put(out, e->version_minor == 0 ? " HTTP/1.0\"" : " HTTP/1.1\"", 10);
+    out = put_number(out, (uint64_t)e->status);
+    out = put_number(out, e->bytes);
     if (access->format == GUACO__ACCESS_COMBINED) {
         out = put_quoted(out, e->referer);
         out = put_quoted(out, e->agent);
-        len = snprintf(numbers, sizeof numbers, " %llu",
-                       (unsigned long long)e->took_us);
-        out = put(out, numbers, (size_t)len);
+        out = put_number(out, e->took_us);
     }
     *out++ = '\n';
     return out;

@@ -15,6 +15,7 @@
 #include "command.h"
 #include "os/log_fd.h"
 #include "os/file.h"
+#include "os/log_fd.h"
 #include "run/options.h"
 #include "run/supervisor.h"
 #include "run/toml.h"

@@ -10,9 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/scan.h"
 #include "os/file.h"
 
 #define CGROUP_TEXT_MAX 8192u
+#define TEXT_BYTES      128u
+#define NUMBER_MAX      (INT64_C(1) << 50) /* v1 writes 2^63 - 4096 for none */
 
 /* Read a small file under a folder into text; false when it is not there. */
 static bool
@@ -35,47 +38,61 @@ read_small(const char *folder, const char *name, char *text, size_t room)
     return ok;
 }
 
-static void
-lower_cpu(struct guaco__limits *limits, long long quota, long long period)
+/* The number at the start of a text, or 0 when it is none ("max"). */
+static int64_t
+number_of(struct guaco__scan *scan)
 {
-    if (quota <= 0 || period <= 0 || quota > LLONG_MAX / 1000)
+    int64_t number;
+
+    while (guaco__scan_take(scan, ' '))
+        ;
+    return guaco__scan_number(scan, NUMBER_MAX, &number) ? number : 0;
+}
+
+static void
+lower_cpu(struct guaco__limits *limits, int64_t quota, int64_t period)
+{
+    if (quota <= 0 || period <= 0)
         return;
-    long long milli = quota * 1000 / period;
-    if (milli < (long long)limits->cpu_milli)
+    int64_t milli = quota * 1000 / period;
+    if (milli < limits->cpu_milli)
         limits->cpu_milli = milli > 0 ? (uint32_t)milli : 1;
 }
 
 static void
-lower_memory(struct guaco__limits *limits, const char *text)
+lower_memory(struct guaco__limits *limits, int64_t bytes)
 {
-    char *end;
-    unsigned long long bytes = strtoull(text, &end, 10);
+    if (bytes > 0 && (uint64_t)bytes < limits->memory_bytes)
+        limits->memory_bytes = (uint64_t)bytes;
+}
 
-    if (end != text && bytes > 0 && bytes < limits->memory_bytes)
-        limits->memory_bytes = bytes;
+/* Read a file of a group; the scan is empty when it is not there. */
+static struct guaco__scan
+read_numbers(const char *folder, const char *name, char text[TEXT_BYTES])
+{
+    if (!read_small(folder, name, text, TEXT_BYTES))
+        text[0] = '\0';
+    return (struct guaco__scan){text, text + strlen(text)};
 }
 
 /* The files of one group, of either version; they differ in their names. */
 static void
 read_group(struct guaco__limits *limits, const char *folder)
 {
-    char text[128];
-    long long quota;
-    long long period;
+    char text[TEXT_BYTES];
 
-    if (read_small(folder, "cpu.max", text, sizeof text) &&
-        sscanf(text, "%lld %lld", &quota, &period) == 2)
-        lower_cpu(limits, quota, period);
-    if (read_small(folder, "memory.max", text, sizeof text))
-        lower_memory(limits, text);
+    struct guaco__scan scan = read_numbers(folder, "cpu.max", text);
+    int64_t quota = number_of(&scan);
+    lower_cpu(limits, quota, number_of(&scan));
+    scan = read_numbers(folder, "memory.max", text);
+    lower_memory(limits, number_of(&scan));
 
-    if (read_small(folder, "cpu.cfs_quota_us", text, sizeof text) &&
-        sscanf(text, "%lld", &quota) == 1 &&
-        read_small(folder, "cpu.cfs_period_us", text, sizeof text) &&
-        sscanf(text, "%lld", &period) == 1)
-        lower_cpu(limits, quota, period);
-    if (read_small(folder, "memory.limit_in_bytes", text, sizeof text))
-        lower_memory(limits, text);
+    scan = read_numbers(folder, "cpu.cfs_quota_us", text);
+    quota = number_of(&scan);
+    scan = read_numbers(folder, "cpu.cfs_period_us", text);
+    lower_cpu(limits, quota, number_of(&scan));
+    scan = read_numbers(folder, "memory.limit_in_bytes", text);
+    lower_memory(limits, number_of(&scan));
 }
 
 /* The group at `mount` + `path` and all above it up to the mount.  In a

@@ -7,9 +7,44 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/scan.h"
 #include "os/file.h"
 
 #define STAT_BYTES_MAX 4096u
+#define NUMBER_MAX     (INT64_C(1) << 50)
+
+/* The fields of proc(5) behind the name, by their numbers there. */
+enum {
+    FIELD_PARENT = 4,
+    FIELD_UTIME = 14,
+    FIELD_STIME = 15,
+    FIELD_START = 22,
+    FIELD_RSS = 24,
+    FIELDS,
+};
+
+/* Read the fields from the fourth on; negative ones, which are none of ours,
+ * count as 0. */
+static bool
+read_fields(struct guaco__scan *scan, int64_t fields[FIELDS])
+{
+    for (int i = FIELD_PARENT; i < FIELDS; i++) {
+        if (!guaco__scan_take(scan, ' '))
+            return false;
+        bool negative = guaco__scan_take(scan, '-');
+        if (!guaco__scan_number(scan, NUMBER_MAX, &fields[i])) {
+            while (guaco__scan_peek(scan) >= '0' &&
+                   guaco__scan_peek(scan) <= '9')
+                scan->at++; /* an address or limit of 64 bits */
+            fields[i] = 0;
+            if (i == FIELD_PARENT || i == FIELD_START)
+                return false;
+        }
+        if (negative)
+            fields[i] = 0;
+    }
+    return true;
+}
 
 /* The name is in parentheses and may itself hold blanks and parentheses, so
  * the fields are counted from the last ')'. */
@@ -19,26 +54,13 @@ guaco__proc_parse_stat(const char *text, size_t len,
 {
     const char *open = memchr(text, '(', len);
     const char *close = memrchr(text, ')', len);
-    char rest[1024];
+    int64_t fields[FIELDS] = {0};
 
-    if (open == NULL || close == NULL || close < open)
+    if (open == NULL || close == NULL || close < open ||
+        text + len - close < 3 || close[1] != ' ')
         return GUACO_E_PROTO;
-    size_t rest_len = (size_t)(text + len - close - 1);
-    if (rest_len >= sizeof rest)
-        return GUACO_E_PROTO;
-    memcpy(rest, close + 1, rest_len);
-    rest[rest_len] = '\0';
-
-    int parent;
-    unsigned long utime;
-    unsigned long stime;
-    unsigned long long start;
-    long rss;
-    int n = sscanf(rest,
-                   " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu"
-                   " %*d %*d %*d %*d %*d %*d %llu %*u %ld",
-                   &stat->state, &parent, &utime, &stime, &start, &rss);
-    if (n != 6 || parent < 0 || rss < 0)
+    struct guaco__scan scan = {close + 3, text + len};
+    if (!read_fields(&scan, fields))
         return GUACO_E_PROTO;
 
     size_t comm_len = (size_t)(close - open - 1);
@@ -46,12 +68,15 @@ guaco__proc_parse_stat(const char *text, size_t len,
         comm_len = sizeof stat->comm - 1;
     memcpy(stat->comm, open + 1, comm_len);
     stat->comm[comm_len] = '\0';
-    uint64_t ticks = (uint64_t)sysconf(_SC_CLK_TCK);
+    int64_t ticks = sysconf(_SC_CLK_TCK);
     assert(ticks > 0);
-    stat->parent = parent;
-    stat->start_ticks = start;
-    stat->cpu_ms = ((uint64_t)utime + stime) * 1000 / ticks;
-    stat->rss_bytes = (uint64_t)rss * (uint64_t)sysconf(_SC_PAGESIZE);
+    stat->state = close[2];
+    stat->parent = (pid_t)fields[FIELD_PARENT];
+    stat->start_ticks = (uint64_t)fields[FIELD_START];
+    stat->cpu_ms = (uint64_t)(fields[FIELD_UTIME] + fields[FIELD_STIME]) *
+                   1000 / (uint64_t)ticks;
+    stat->rss_bytes =
+        (uint64_t)fields[FIELD_RSS] * (uint64_t)sysconf(_SC_PAGESIZE);
     return GUACO_OK;
 }
 

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/date.h"
-#include "scan.h"
+#include "base/scan.h"
 
 #define DAY_S      86400
 #define STEP_MAX   999999999

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "cron.h"
-#include "scan.h"
+#include "base/scan.h"
 
 #define STEP_MAX 999999999
 

@@ -21,7 +21,7 @@
 
 #include "base/date.h"
 #include "cron.h"
-#include "scan.h"
+#include "base/scan.h"
 #include "schedule_int.h"
 #include "tz.h"
 

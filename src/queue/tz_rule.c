@@ -14,7 +14,7 @@
 #include <stddef.h>
 
 #include "base/date.h"
-#include "scan.h"
+#include "base/scan.h"
 #include "tz.h"
 
 #define HOUR_S             3600

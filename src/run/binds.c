@@ -16,6 +16,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/scan.h"
+
 #define DEFAULT_PORT "8000"
 
 struct address {
@@ -72,6 +74,15 @@ listen_on(const struct address *a, bool shared, int backlog, const char *text,
 
 /* ---- TCP ---- */
 
+/* The whole of a text as a number up to 65535. */
+static bool
+read_number(const char *text, int64_t *value)
+{
+    struct guaco__scan scan = {text, text + strlen(text)};
+
+    return guaco__scan_number(&scan, 65535, value) && guaco__scan_done(&scan);
+}
+
 /* Split "HOST:PORT"; host[] and port[] have 64 and 8 bytes. */
 static int
 split(const char *text, char *host, char *port, struct guaco_error *err)
@@ -93,13 +104,12 @@ split(const char *text, char *host, char *port, struct guaco_error *err)
         to = colon == NULL ? end : colon;
     }
     const char *number = colon == NULL ? DEFAULT_PORT : colon + 1;
-    size_t digits = strspn(number, "0123456789");
-    if (to - from > 63 || digits == 0 || digits > 5 || number[digits] != '\0' ||
-        strtol(number, NULL, 10) > 65535)
+    int64_t value;
+    if (to - from > 63 || !read_number(number, &value))
         goto invalid;
     memcpy(host, from, (size_t)(to - from));
     host[to - from] = '\0';
-    memcpy(port, number, digits + 1);
+    snprintf(port, 8, "%lld", (long long)value);
     return GUACO_OK;
 
 invalid:
@@ -239,14 +249,13 @@ static int
 add_inherited(struct guaco__bind *bind, const char *text,
               struct guaco_error *err)
 {
-    const char *number = text + strlen("fd:");
-    size_t digits = strspn(number, "0123456789");
+    int64_t number;
     int listens = 0;
     socklen_t len = sizeof listens;
 
-    if (digits == 0 || digits > 5 || number[digits] != '\0')
+    if (!read_number(text + strlen("fd:"), &number))
         return guaco_fail(err, GUACO_E_INVALID, 0, "%.40s is not fd:N", text);
-    int fd = (int)strtol(number, NULL, 10);
+    int fd = (int)number;
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0)
         return guaco_fail(err, GUACO_E_INVALID, errno, "%s", text);
     if (listens == 0)

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "os/log_fd.h"
+
 #include "../test.h"
 
 struct sink {

@@ -1,7 +1,7 @@
-#ifndef GUACO_QUEUE_SCAN_H
-#define GUACO_QUEUE_SCAN_H
+#ifndef GUACO_BASE_SCAN_H
+#define GUACO_BASE_SCAN_H
 
-/* A cursor over text, for the two small grammars of cron and of POSIX TZ. */
+/* A cursor over text, for small grammars: cron, POSIX TZ, files of /proc. */
 
 #include <stdbool.h>
 #include <stdint.h>

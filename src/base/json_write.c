@@ -163,14 +163,15 @@ guaco__json_put_real(struct guaco__json_writer *w, double value)
         guaco__json_put_null(w);
         return;
     }
-    snprintf(text, sizeof text, "%.17g", value);
-    /* The decimal point is the locale's; JSON's is '.'. */
-    size_t plain = strspn(text, "+-0123456789eE");
-    if (text[plain] != '\0') {
-        text[plain] = '.';
-        size_t more = strspn(text + plain + 1, "0123456789eE+-");
-        assert(text[plain + 1 + more] == '\0');
-    }
+    size_t len = (size_t)snprintf(text, sizeof text - 2, "%.17g", value);
+    assert(len < sizeof text - 2);
+    /* The decimal point is the locale's; JSON's is '.'.  Without a point or an
+     * exponent it would be read back as an integer. */
+    size_t digits = strspn(text, "-0123456789");
+    if (text[digits] == '\0')
+        memcpy(text + len, ".0", 3);
+    else if (text[digits] != 'e')
+        text[digits] = '.';
     put_word(w, text);
 }
 

@@ -19,15 +19,22 @@ variable(const char *const *envp, const char *name)
     return NULL;
 }
 
+static bool
+is_runnable(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+           access(path, X_OK) == 0;
+}
+
 /* Whether folder[0..len)/name can be run; its path in out. */
 static bool
 is_program(const char *folder, size_t len, const char *name, char out[PATH_MAX])
 {
-    struct stat st;
     int n = snprintf(out, PATH_MAX, "%.*s/%s", (int)len, folder, name);
 
-    return n > 0 && n < PATH_MAX && stat(out, &st) == 0 &&
-           S_ISREG(st.st_mode) && access(out, X_OK) == 0;
+    return n > 0 && n < PATH_MAX && is_runnable(out);
 }
 
 static bool
@@ -54,7 +61,7 @@ guaco__interpreter_find(const char *wanted, const char *exe,
 
     *why = "--python";
     if (wanted != NULL && strchr(wanted, '/') != NULL) {
-        if (access(wanted, X_OK) == 0 && strlen(wanted) < PATH_MAX) {
+        if (is_runnable(wanted) && strlen(wanted) < PATH_MAX) {
             memcpy(out, wanted, strlen(wanted) + 1);
             return GUACO_OK;
         }

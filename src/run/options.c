@@ -315,7 +315,9 @@ guaco__options_take(struct guaco__options *options,
                           source, next.text, wanted);
     }
     if (option->kind == GUACO__OPTION_LIST) {
-        if (value->origin == origin) {
+        bool same =
+            value->origin == origin && strcmp(value->source, source) == 0;
+        if (same) {
             next.items = value->items;
             next.count = value->count;
         }

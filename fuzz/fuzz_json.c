@@ -4,6 +4,7 @@
  */
 
 #include "fuzz.h"
+
 #include <string.h>
 
 #include "base/json.h"

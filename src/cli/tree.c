@@ -13,7 +13,6 @@
 
 #include "base/log.h"
 #include "command.h"
-#include "os/log_fd.h"
 #include "os/file.h"
 #include "os/log_fd.h"
 #include "run/options.h"

@@ -1,7 +1,6 @@
 /* The promises of base/log.h. */
 
 #include "base/log.h"
-#include "os/log_fd.h"
 
 #include <string.h>
 #include <unistd.h>

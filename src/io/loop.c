@@ -20,6 +20,10 @@
 
 static const uint64_t ns_per_ms = 1000000;
 
+/* With work at hand the kernel is asked in every eighth turn only: a chain of
+ * callbacks that schedule one another is else half system calls. */
+static const unsigned unpolled_max = 7;
+
 /* ---- life ---- */
 
 static void
@@ -172,6 +176,8 @@ poll_uv(struct guaco__loop *loop, bool wait)
         if (loop->host.before_wait != NULL)
             loop->host.before_wait(loop->host.ctx);
     }
+    if (!block)
+        loop->now_ns = guaco__clock_mono_ns();
     uv_run(&loop->uv, block ? UV_RUN_ONCE : UV_RUN_NOWAIT);
     guaco__loop_attach(loop);
 }
@@ -194,12 +200,27 @@ run_hooks(struct guaco__loop *loop)
     }
 }
 
+static bool
+may_skip_poll(struct guaco__loop *loop)
+{
+    return loop->is_awake && !loop->is_stopping &&
+           loop->unpolled < unpolled_max;
+}
+
 static void
 run_turn(struct guaco__loop *loop, bool wait)
 {
-    poll_uv(loop, wait);
-    loop->now_ns = guaco__clock_mono_ns();
-    guaco__timers_run(loop);
+    if (may_skip_poll(loop)) {
+        loop->unpolled++;
+        loop->is_awake = false;
+    } else {
+        loop->unpolled = 0;
+        poll_uv(loop, wait);
+    }
+    if (guaco__heap_min(&loop->timers) != NULL) {
+        loop->now_ns = guaco__clock_mono_ns();
+        guaco__timers_run(loop);
+    }
     if (loop->host.work != NULL)
         loop->host.work(loop->host.ctx);
     run_hooks(loop);
@@ -211,6 +232,7 @@ guaco__loop_run(struct guaco__loop *loop, enum guaco__loop_mode mode)
     if (loop->is_running || loop->is_abandoned)
         return GUACO_E_STATE;
     loop->is_running = true;
+    loop->unpolled = unpolled_max; /* a run begins with a poll */
     do {
         run_turn(loop, mode != GUACO__LOOP_NOWAIT);
     } while (mode == GUACO__LOOP_UNTIL_STOPPED && !loop->is_stopping &&

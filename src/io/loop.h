@@ -8,7 +8,8 @@
  *
  *     wait -> watches and posts -> due timers -> the host's work -> end hooks
  *
- * The wait blocks only when the turn before it left nothing to do.  The host
+ * The wait blocks only when the turn before it left nothing to do; when it left
+ * something, up to seven turns in a row do without asking the kernel.  The host
  * is the one party that owns the thread (the Python loop): it is told before
  * the thread may block and before the first callback after it, which is where
  * it drops and takes the interpreter's lock, once a turn.

@@ -28,6 +28,7 @@ struct guaco__loop {
     bool is_post_closed;
     struct guaco__list batch; /* posts taken over for this turn */
 
+    unsigned unpolled; /* turns since the last poll */
     bool is_running;
     bool is_stopping;
     bool is_awake;    /* the next wait does not block */

@@ -193,28 +193,38 @@ loop_add_callback(LoopObject *self, PyObject *handle)
     Py_RETURN_NONE;
 }
 
-static PyObject *
-loop_release(LoopObject *self, PyObject *Py_UNUSED(none))
+/* The loop underneath can be running when Python thinks it is not: in a child
+ * that was forked by a callback. */
+static int
+check_closable(LoopObject *self)
 {
-    if (self->thread_id != 0 || self->pins > 0) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        self->pins > 0
-                            ? "Cannot close a loop that a server lives in"
-                            : "Cannot close a running event loop");
-        return NULL;
-    }
-    release(self);
-    Py_RETURN_NONE;
+    const char *text = NULL;
+
+    if (self->pins > 0)
+        text = "Cannot close a loop that a server lives in";
+    else if (self->loop != NULL && guaco__loop_is_running(self->loop))
+        text = "Cannot close a running event loop";
+    if (text == NULL)
+        return 0;
+    PyErr_SetString(PyExc_RuntimeError, text);
+    return -1;
 }
 
 static PyObject *
 loop_check_closable(LoopObject *self, PyObject *Py_UNUSED(none))
 {
-    if (self->pins == 0)
-        Py_RETURN_NONE;
-    PyErr_SetString(PyExc_RuntimeError,
-                    "Cannot close a loop that a server lives in");
-    return NULL;
+    if (check_closable(self) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+loop_release(LoopObject *self, PyObject *Py_UNUSED(none))
+{
+    if (check_closable(self) < 0)
+        return NULL;
+    release(self);
+    Py_RETURN_NONE;
 }
 
 static PyObject *

@@ -22,7 +22,8 @@
  * interpreter lock, none calls back but those that take a function.
  *
  * Fork: a broker is of no use in the child of a fork.  The child leaves it
- * alone (does not close it) and opens its own.
+ * alone (does not close it) and opens its own.  Around the fork the parent calls
+ * guaco_broker_before_fork and guaco_broker_after_fork.
  *
  * Errors that every call may answer besides its own: GUACO_E_NOMEM,
  * GUACO_E_IO (the store is damaged, unreadable or its disk full),
@@ -60,6 +61,16 @@ GUACO_API int guaco_broker_open(struct guaco_broker **out, const char *url,
  * answered with GUACO_E_CLOSED.  No other call may be running, and it may not be called
  * from a callback.  NULL is allowed. */
 GUACO_API void guaco_broker_close(struct guaco_broker *broker);
+
+/*
+ * Around a fork, in the parent: before it, wait for what the store is doing and
+ * close what a child must not inherit (SQLite keeps its file locks in the
+ * process's memory, so a copy of them would deceive a child that opens the
+ * same file); after it, go on.  Other threads' calls wait meanwhile.  What was
+ * closed is opened again by the next call.
+ */
+GUACO_API void guaco_broker_before_fork(struct guaco_broker *broker);
+GUACO_API void guaco_broker_after_fork(struct guaco_broker *broker);
 
 /* The store's clock, Unix time in ms (GUACO_TEST_CLOCK included). */
 GUACO_API int64_t guaco_broker_now_ms(const struct guaco_broker *broker);

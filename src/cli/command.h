@@ -27,4 +27,9 @@ int guaco__command_tree(const struct guaco__command *command,
 int guaco__command_guest(const struct guaco__command *command,
                          const char *const *args, size_t count);
 
+/* cmd_keeper.c: keeps one store; started by the supervisor.  0 when told to
+ * end, 2, or 3: the store could not be opened. */
+int guaco__command_keeper(const struct guaco__command *command,
+                          const char *const *args, size_t count);
+
 #endif

@@ -15,6 +15,7 @@ static const struct guaco__command commands[] = {
     {"queue", "stats|ls|retry|purge MODULE:QUEUE ...",
      "look into a queue and mend it", guaco__command_tree},
     {"_guest", "", "the worker of an application in C", guaco__command_guest},
+    {"_keeper", "URL", "the keeper of one store", guaco__command_keeper},
 };
 
 #define COMMANDS (sizeof commands / sizeof commands[0])

@@ -69,6 +69,7 @@ guaco_broker_open(struct guaco_broker **out, const char *url,
         return rc;
     }
     pthread_mutex_init(&broker->lock, NULL);
+    pthread_cond_init(&broker->lead_is_free, NULL);
     guaco__list_init(&broker->queues);
     guaco__list_init(&broker->keepers);
     for (size_t i = 0; i < GUACO__BUCKETS; i++)
@@ -87,6 +88,7 @@ guaco_broker_close(struct guaco_broker *broker)
     assert(broker->first == NULL);
     broker->store->ops->close(broker->store);
     free(broker->store);
+    pthread_cond_destroy(&broker->lead_is_free);
     pthread_mutex_destroy(&broker->lock);
     free(broker);
 }

@@ -28,8 +28,9 @@
 #include "guaco/error.h"
 #include "guaco/task.h"
 
-#define GUACO__QUEUES_MAX 255u             /* names a store */
-#define GUACO__DEAD_TTL_S (7u * 24 * 3600) /* of the result of a dead task */
+#define GUACO__QUEUES_MAX    255u /* names a store */
+#define GUACO__LEASE_LOOK_MS 5000 /* while tasks run, keepers look at leases */
+#define GUACO__DEAD_TTL_S    (7u * 24 * 3600) /* of the result of a dead task */
 
 /* A task on its way in.  `envelope` is opaque (envelope.h). */
 struct guaco__put {
@@ -316,6 +317,10 @@ struct guaco__store_ops {
                 struct guaco_error *err);
     void (*close)(struct guaco__store *store);
 
+    /* Nothing that a forked child must not have stays open; the next run opens
+     * it again. */
+    void (*pause)(struct guaco__store *store);
+
     /* See the top.  Wait for the store until the monotonic clock says
      * deadline_ns, then GUACO_E_TIMEOUT.  Fills store->touched. */
     int (*run)(struct guaco__store *store, struct guaco__op **ops, size_t n,
@@ -355,6 +360,13 @@ extern const struct guaco__store_ops guaco__store_sqlite;
 void guaco__touched_reset(struct guaco__touched *touched);
 void guaco__touched_ready(struct guaco__touched *touched,
                           struct guaco_slice queue, uint32_t count);
+/* Keepers have something to look at by `due_ms`. */
+static inline void
+guaco__touched_due(struct guaco__touched *touched, int64_t due_ms)
+{
+    if (due_ms < touched->due_ms)
+        touched->due_ms = due_ms;
+}
 
 /* A guaco_news in one block: events are appended in order, then the result;
  * everything is copied.  0 or GUACO_E_NOMEM. */

@@ -151,6 +151,12 @@ memory_run(struct guaco__store *store, struct guaco__op **ops, size_t n,
     return GUACO_OK;
 }
 
+static void
+memory_pause(struct guaco__store *store)
+{
+    (void)store;
+}
+
 static int64_t
 memory_now_ms(const struct guaco__store *store)
 {
@@ -198,6 +204,7 @@ const struct guaco__store_ops guaco__store_memory = {
     .size = sizeof(struct memory_store),
     .open = memory_open,
     .close = memory_close,
+    .pause = memory_pause,
     .run = memory_run,
     .now_ms = memory_now_ms,
     .listen = memory_listen,

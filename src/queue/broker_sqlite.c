@@ -52,18 +52,52 @@ sqlite_open(struct guaco__store *store, const char *rest,
 }
 
 static void
+close_statements(struct sqlite_store *self)
+{
+    for (size_t i = 0; i < SQL_COUNT; i++) {
+        (void)sqlite3_finalize(self->statements[i]);
+        self->statements[i] = NULL;
+    }
+}
+
+/* Without the checkpoint of a last close: it would need the lock. */
+static void
+sqlite_pause(struct guaco__store *store)
+{
+    struct sqlite_store *self = self_of(store);
+
+    if (self->db == NULL)
+        return;
+    close_statements(self);
+    (void)sqlite3_db_config(self->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1,
+                            NULL);
+    (void)sqlite3_close(self->db);
+    self->db = NULL;
+}
+
+static int
+resume(struct sqlite_store *self, struct guaco_error *err)
+{
+    if (self->db != NULL)
+        return GUACO_OK;
+    int rc = guaco__sqlite_open_db(self, err);
+    if (rc == GUACO_OK)
+        (void)sqlite3_wal_hook(self->db, note_log, self);
+    return rc;
+}
+
+static void
 sqlite_close(struct guaco__store *store)
 {
     struct sqlite_store *self = self_of(store);
     uint64_t deadline_ns = guaco__clock_mono_ns() + 2000000000u;
 
-    for (size_t i = 0; i < SQL_COUNT; i++)
-        (void)sqlite3_finalize(self->statements[i]);
+    close_statements(self);
     /* The last one to close checkpoints, which needs the lock; if it cannot be
      * had, the log stays for the next one. */
     bool is_locked =
         guaco__bell_lock(&self->bell, deadline_ns, NULL) == GUACO_OK;
-    if (!is_locked)
+    if (!is_locked && self->db != NULL)
         (void)sqlite3_db_config(self->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1,
                                 NULL);
     (void)sqlite3_close(self->db);
@@ -71,6 +105,7 @@ sqlite_close(struct guaco__store *store)
         guaco__bell_unlock(&self->bell);
     guaco__bell_close(&self->bell);
     guaco__clock_close(&self->clock);
+    free(self->path);
 }
 
 /* ---- ops ---- */
@@ -247,11 +282,14 @@ sqlite_run(struct guaco__store *store, struct guaco__op **ops, size_t n,
 
     for (size_t i = 0; i < n; i++)
         writes = is_write(ops[i]) || writes;
+    int rc = resume(self, err);
+    if (rc != GUACO_OK)
+        return rc;
     self->now_ms = guaco__clock_wall_ms(&self->clock);
     if (!writes)
         return run_transaction(self, false, ops, n, err);
 
-    int rc = guaco__bell_lock(&self->bell, deadline_ns, err);
+    rc = guaco__bell_lock(&self->bell, deadline_ns, err);
     if (rc != GUACO_OK)
         return rc;
     rc = run_transaction(self, true, ops, n, err);
@@ -302,6 +340,7 @@ const struct guaco__store_ops guaco__store_sqlite = {
     .size = sizeof(struct sqlite_store),
     .open = sqlite_open,
     .close = sqlite_close,
+    .pause = sqlite_pause,
     .run = sqlite_run,
     .now_ms = sqlite_now_ms,
     .listen = sqlite_listen,

@@ -198,6 +198,19 @@ take_chain(struct guaco_broker *broker)
     return first;
 }
 
+/* The lock is held: give the lead to who is first in the line. */
+static void
+pass_lead(struct guaco_broker *broker)
+{
+    broker->is_led = broker->first != NULL && !broker->is_forking;
+    if (broker->is_led) {
+        broker->first->is_leader = true;
+        pthread_cond_signal(&broker->first->changed);
+    } else if (broker->is_forking) {
+        pthread_cond_signal(&broker->lead_is_free);
+    }
+}
+
 /* The lock is held; it is let go while the store runs. */
 static void
 lead(struct guaco_broker *broker)
@@ -213,11 +226,7 @@ lead(struct guaco_broker *broker)
         b->is_done = true;
         pthread_cond_signal(&b->changed);
     }
-    broker->is_led = broker->first != NULL;
-    if (broker->is_led) {
-        broker->first->is_leader = true;
-        pthread_cond_signal(&broker->first->changed);
-    }
+    pass_lead(broker);
 }
 
 int
@@ -236,7 +245,7 @@ guaco__front_run(struct guaco_broker *broker, struct guaco__op *ops, size_t n,
         broker->first = &self;
     broker->last = &self;
 
-    if (!broker->is_led) {
+    if (!broker->is_led && !broker->is_forking) {
         broker->is_led = true;
         self.is_leader = true;
     }
@@ -262,6 +271,32 @@ guaco__front_run_one(struct guaco_broker *broker, struct guaco__op *op,
     if (rc == GUACO_OK && op->rc != GUACO_OK)
         return guaco_fail(err, op->rc, 0, "%s", guaco_strerror(op->rc));
     return rc;
+}
+
+/* ---- forks ---- */
+
+void
+guaco_broker_before_fork(struct guaco_broker *broker)
+{
+    pthread_mutex_lock(&broker->lock);
+    while (broker->is_forking) /* another thread's */
+        pthread_cond_wait(&broker->lead_is_free, &broker->lock);
+    broker->is_forking = true;
+    while (broker->is_led)
+        pthread_cond_wait(&broker->lead_is_free, &broker->lock);
+    broker->store->ops->pause(broker->store);
+    pthread_mutex_unlock(&broker->lock);
+}
+
+void
+guaco_broker_after_fork(struct guaco_broker *broker)
+{
+    pthread_mutex_lock(&broker->lock);
+    assert(broker->is_forking);
+    broker->is_forking = false;
+    pass_lead(broker);
+    pthread_cond_broadcast(&broker->lead_is_free);
+    pthread_mutex_unlock(&broker->lock);
 }
 
 /* ---- listeners ---- */

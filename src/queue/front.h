@@ -63,7 +63,9 @@ struct guaco_broker {
     struct guaco__store *store;
     pthread_mutex_t lock; /* guards all below; not held while the store runs */
     bool is_led;
-    struct guaco__batch *first; /* the line */
+    bool is_forking;             /* the lead is wanted for a fork */
+    pthread_cond_t lead_is_free; /* for it */
+    struct guaco__batch *first;  /* the line */
     struct guaco__batch *last;
     struct guaco__list queues;                /* listeners for TASKS */
     struct guaco__list keepers;               /* ... for KEEPER */

@@ -32,7 +32,7 @@ guaco__memory_owner_open(struct memory_store *self, struct guaco__op_owner *op)
     owner->who.boot_is_ours = true;
     owner->lease_end_ms = guaco__clock_boot_ms() + op->lease_ms;
     guaco__list_push(&self->owners, &owner->link);
-    self->base.touched.due_ms = 0; /* keepers watch the new one */
+    guaco__touched_due(&self->base.touched, 0); /* keepers watch the new one */
     return GUACO_OK;
 }
 

@@ -81,8 +81,7 @@ set_end(struct memory_store *self, struct memory_record *record, int64_t end_ms)
     guaco__heap_remove(&self->ends, &record->node);
     record->end_ms = end_ms;
     guaco__heap_insert(&self->ends, &record->node);
-    if (end_ms < self->base.touched.due_ms)
-        self->base.touched.due_ms = end_ms;
+    guaco__touched_due(&self->base.touched, end_ms);
 }
 
 int

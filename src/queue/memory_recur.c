@@ -103,7 +103,7 @@ guaco__memory_recur_set(struct memory_store *self,
     free_all(&queue->recur);
     guaco__list_splice(&queue->recur, &made);
     queue->generation = set->generation;
-    self->base.touched.due_ms = 0;
+    guaco__touched_due(&self->base.touched, 0);
     return GUACO_OK;
 }
 

@@ -93,8 +93,7 @@ make_delayed(struct memory_store *self, struct memory_task *task,
     task->since_ms = due_ms;
     guaco__heap_insert(&self->delayed, &task->node);
     guaco__list_push(&task->queue->delayed, &task->link);
-    if (due_ms < self->base.touched.due_ms)
-        self->base.touched.due_ms = due_ms;
+    guaco__touched_due(&self->base.touched, due_ms);
 }
 
 /* ---- put ---- */
@@ -207,6 +206,9 @@ guaco__memory_claim(struct memory_store *self, struct guaco__op_claim *claim)
     claim->suspects = queue->suspects.count > 0;
     if (claim->more && claim->count > 0)
         guaco__touched_ready(&self->base.touched, claim->queue, 1);
+    if (claim->count > 0)
+        guaco__touched_due(&self->base.touched,
+                           self->now_ms + GUACO__LEASE_LOOK_MS);
     /* What was given is given; only an empty claim may fail. */
     return claim->count > 0 ? GUACO_OK : rc;
 }

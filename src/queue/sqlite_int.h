@@ -56,7 +56,8 @@ struct sqlite_store {
     struct guaco__store base; /* first, so that the cast holds */
     struct guaco_clock clock;
     struct guaco__bell bell;
-    sqlite3 *db;
+    char *path;
+    sqlite3 *db; /* NULL while paused for a fork */
     sqlite3_stmt *statements[SQL_COUNT];
     char boot_id[GUACO__BOOT_ID_BYTES];
     struct sqlite_queue queues[GUACO__QUEUES_MAX + 1]; /* by id, from 1 */
@@ -101,6 +102,8 @@ int guaco__sqlite_id(struct sqlite_store *self, uint64_t *id);
 /* ---- sqlite_schema.c ---- */
 int guaco__sqlite_connect(struct sqlite_store *self, const char *rest,
                           struct guaco_error *err);
+/* The connection and its pragmas; on failure self->db is NULL. */
+int guaco__sqlite_open_db(struct sqlite_store *self, struct guaco_error *err);
 
 /* ---- sqlite_queue.c: names and numbers of queues ---- */
 

@@ -22,7 +22,7 @@ guaco__sqlite_owner_open(struct sqlite_store *self, struct guaco__op_owner *op)
     (void)sqlite3_bind_text(stmt, 5, self->boot_id, -1, SQLITE_STATIC);
     (void)sqlite3_bind_int64(
         stmt, 6, (int64_t)guaco__clock_boot_ms() + (int64_t)op->lease_ms);
-    self->base.touched.due_ms = 0; /* keepers watch the new one */
+    guaco__touched_due(&self->base.touched, 0); /* keepers watch the new one */
     return guaco__sql_done(stmt);
 }
 

@@ -24,8 +24,7 @@ guaco__sqlite_result(struct sqlite_store *self, int64_t queue,
     (void)sqlite3_bind_int64(stmt, 6, ends_ms);
     guaco__sql_bind_blob(stmt, 7, result->body);
     guaco__sql_bind_blob(stmt, 8, result->reason);
-    if (ends_ms < self->base.touched.due_ms)
-        self->base.touched.due_ms = ends_ms;
+    guaco__touched_due(&self->base.touched, ends_ms);
     return guaco__sql_done(stmt);
 }
 
@@ -52,8 +51,7 @@ guaco__sqlite_event(struct sqlite_store *self,
     (void)sqlite3_bind_int64(stmt, 3, ends_ms);
     guaco__sql_bind_blob(stmt, 4, event->body);
     rc = guaco__sql_done(stmt);
-    if (ends_ms < self->base.touched.due_ms)
-        self->base.touched.due_ms = ends_ms;
+    guaco__touched_due(&self->base.touched, ends_ms);
 
     const int64_t trim[2] = {held[0], number + 1 - (int64_t)GUACO_EVENTS_MAX};
     if (rc == GUACO_OK && trim[1] > 0)

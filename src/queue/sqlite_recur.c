@@ -89,7 +89,7 @@ guaco__sqlite_recur_set(struct sqlite_store *self,
     rc = replace_all(self, queue, set, lasts);
     free(lasts);
     self->queues_known = false;
-    self->base.touched.due_ms = 0;
+    guaco__touched_due(&self->base.touched, 0);
     return rc;
 }
 

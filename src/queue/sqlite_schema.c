@@ -273,16 +273,8 @@ touch(const char *path, struct guaco_error *err)
 }
 
 static int
-open_db(struct sqlite_store *self, const char *path, struct guaco_error *err)
+set_pragmas(struct sqlite_store *self, struct guaco_error *err)
 {
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
-                SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
-    int rc = sqlite3_open_v2(path, &self->db, flags, NULL);
-
-    if (rc != SQLITE_OK)
-        return self->db == NULL
-                   ? guaco_fail(err, GUACO_E_NOMEM, 0, "open %s", path)
-                   : fail_db(self, rc, path, err);
     (void)sqlite3_busy_timeout(self->db, (int)self->base.wait_ms);
     return exec(self,
                 self->is_full ? "PRAGMA synchronous = FULL;"
@@ -292,6 +284,27 @@ open_db(struct sqlite_store *self, const char *path, struct guaco_error *err)
                                 "PRAGMA temp_store = MEMORY;"
                                 "PRAGMA wal_autocheckpoint = 0;",
                 err);
+}
+
+int
+guaco__sqlite_open_db(struct sqlite_store *self, struct guaco_error *err)
+{
+    int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+    int sqlite_rc = sqlite3_open_v2(self->path, &self->db, flags, NULL);
+    int rc = GUACO_OK;
+
+    if (self->db == NULL)
+        return guaco_fail(err, GUACO_E_NOMEM, 0, "open %s", self->path);
+    if (sqlite_rc != SQLITE_OK)
+        rc = fail_db(self, sqlite_rc, self->path, err);
+    else
+        rc = set_pragmas(self, err);
+    if (rc != GUACO_OK) {
+        (void)sqlite3_close(self->db);
+        self->db = NULL;
+    }
+    return rc;
 }
 
 int
@@ -308,16 +321,26 @@ guaco__sqlite_connect(struct sqlite_store *self, const char *rest,
     rc = check_place(location.path, err);
     if (rc == GUACO_OK)
         rc = touch(location.path, err);
+    if (rc == GUACO_OK) {
+        /* Absolute: it is opened again after a fork, whatever the current
+         * folder is then. */
+        self->path = realpath(location.path, NULL);
+        if (self->path == NULL)
+            rc = guaco_fail(err, GUACO_E_IO, errno, "%s", location.path);
+    }
     if (rc == GUACO_OK)
-        rc = guaco__bell_open(&self->bell, location.path, err);
-    if (rc != GUACO_OK)
+        rc = guaco__bell_open(&self->bell, self->path, err);
+    if (rc != GUACO_OK) {
+        free(self->path);
         return rc;
-    rc = open_db(self, location.path, err);
+    }
+    rc = guaco__sqlite_open_db(self, err);
     if (rc == GUACO_OK)
         rc = prepare_file(self, &location, err);
     if (rc != GUACO_OK) {
         (void)sqlite3_close(self->db);
         guaco__bell_close(&self->bell);
+        free(self->path);
     }
     return rc;
 }

@@ -63,8 +63,7 @@ make_delayed(struct sqlite_store *self, const struct sqlite_task *task,
     bind_counts(stmt, 3, task);
     (void)sqlite3_bind_int(stmt, 6, task->suspect);
     guaco__sql_bind_blob(stmt, 7, task->envelope);
-    if (due_ms < self->base.touched.due_ms)
-        self->base.touched.due_ms = due_ms;
+    guaco__touched_due(&self->base.touched, due_ms);
     return guaco__sql_done(stmt);
 }
 
@@ -235,7 +234,12 @@ guaco__sqlite_claim(struct sqlite_store *self, struct guaco__op_claim *claim)
     if (!is_known)
         return GUACO_E_LOST;
     rc = guaco__sqlite_queue(self, claim->queue, false, &queue);
-    return rc != GUACO_OK || queue == 0 ? rc : claim_from(self, claim, queue);
+    if (rc == GUACO_OK && queue != 0)
+        rc = claim_from(self, claim, queue);
+    if (claim->count > 0)
+        guaco__touched_due(&self->base.touched,
+                           self->now_ms + GUACO__LEASE_LOOK_MS);
+    return rc;
 }
 
 /* ---- the end of a run ---- */

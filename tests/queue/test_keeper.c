@@ -1,0 +1,282 @@
+/* The promise of guaco/keeper.h, on every store. */
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "guaco/keeper.h"
+#include "guaco/worker.h"
+#include "os/clock.h"
+#include "store.h"
+
+#define LONG_MS 20000
+
+static struct guaco_keeper *
+open_keeper(struct guaco_broker *broker)
+{
+    struct guaco_keeper *keeper;
+    struct guaco_error err = {0};
+
+    if (guaco_keeper_open(&keeper, broker, &err) != GUACO_OK)
+        fail_msg("keeper: %s", err.text);
+    return keeper;
+}
+
+static struct guaco_worker *
+open_worker(struct guaco_broker *broker, uint32_t slots)
+{
+    struct guaco_worker_options options = {.queue = GUACO_SLICE("q"),
+                                           .slots = slots};
+    struct guaco_worker *worker;
+    struct guaco_error err = {0};
+
+    if (guaco_worker_open(&worker, broker, &options, &err) != GUACO_OK)
+        fail_msg("worker: %s", err.text);
+    return worker;
+}
+
+static struct guaco_run *
+next(struct guaco_worker *worker)
+{
+    struct guaco_run *run;
+    int rc = guaco_worker_next(worker, LONG_MS, &run, NULL);
+
+    if (rc != GUACO_OK)
+        fail_msg("next: %d", rc);
+    return run;
+}
+
+static void
+finish(struct guaco_run *run)
+{
+    const struct guaco_outcome done = {.kind = GUACO_OUTCOME_DONE};
+
+    assert_int_equal(guaco_run_finish(run, &done, NULL, NULL), GUACO_OK);
+}
+
+static void
+a_delayed_task_is_run_when_the_clock_says_so(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_keeper *keeper = open_keeper(f->broker);
+    struct guaco_worker *worker = open_worker(f->broker, 1);
+    int64_t due_ms = guaco_broker_now_ms(f->broker) + 86400000;
+    struct guaco_run *run;
+
+    fixture_put_task(f, (struct guaco_task){.due_ms = due_ms});
+    assert_int_equal(guaco_worker_next(worker, 60, &run, NULL), GUACO_E_AGAIN);
+    fixture_clock_shift_ms(86400000);
+    finish(next(worker));
+    assert_true(guaco_broker_now_ms(f->broker) >= due_ms);
+    guaco_worker_close(worker);
+    guaco_keeper_close(keeper);
+}
+
+static void
+a_delay_is_kept_to_the_millisecond_and_never_early(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_keeper *keeper = open_keeper(f->broker);
+    struct guaco_worker *worker = open_worker(f->broker, 1);
+    int64_t due_ms = guaco_broker_now_ms(f->broker) + 30;
+
+    fixture_put_task(f, (struct guaco_task){.due_ms = due_ms});
+    struct guaco_run *run = next(worker);
+    assert_true(guaco_broker_now_ms(f->broker) >= due_ms);
+    finish(run);
+    guaco_worker_close(worker);
+    guaco_keeper_close(keeper);
+}
+
+static void
+define_minutely(struct fixture *f, enum guaco_catch_up catch_up)
+{
+    struct guaco_recurring def = {
+        .name = GUACO_SLICE("minutely"),
+        .spec = GUACO_SLICE("* * * * *"),
+        .catch_up = catch_up,
+        .generation = 1,
+        .task = {.queue = GUACO_SLICE("q"), .name = GUACO_SLICE("demo.tick")},
+    };
+    struct guaco_error err = {0};
+    bool stale;
+
+    if (guaco_broker_recurring(f->broker, GUACO_SLICE("q"), 1, &def, 1, &stale,
+                               &err) != GUACO_OK)
+        fail_msg("recurring: %s", err.text);
+    assert_false(stale);
+}
+
+static void
+each_fire_time_is_run_once_with_two_keepers(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_keeper *one = open_keeper(f->broker);
+    struct guaco_keeper *two = open_keeper(f->broker);
+    struct guaco_worker *worker = open_worker(f->broker, 1);
+    struct guaco_run *run;
+
+    define_minutely(f, GUACO_CATCH_UP_ALL);
+    fixture_clock_shift_ms(10 * 60000); /* ten minutes are ten runs */
+    for (int i = 0; i < 10; i++) {
+        run = next(worker);
+        assert_memory_equal(guaco_run_task(run)->name.at, "demo.tick", 9);
+        finish(run);
+    }
+    int rc = guaco_worker_next(worker, 100, &run, NULL);
+    if (rc == GUACO_OK) { /* a minute began meanwhile, for real */
+        finish(run);
+        rc = guaco_worker_next(worker, 100, &run, NULL);
+    }
+    assert_int_equal(rc, GUACO_E_AGAIN);
+    guaco_worker_close(worker);
+    guaco_keeper_close(two);
+    guaco_keeper_close(one);
+}
+
+static void
+a_bad_spec_is_refused_and_names_the_entry(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_recurring def = {
+        .name = GUACO_SLICE("broken"),
+        .spec = GUACO_SLICE("61 * * * *"),
+        .catch_up = GUACO_CATCH_UP_ONCE,
+        .task = {.queue = GUACO_SLICE("q"), .name = GUACO_SLICE("n")},
+    };
+    struct guaco_error err = {0};
+    bool stale;
+
+    assert_int_equal(guaco_broker_recurring(f->broker, GUACO_SLICE("q"), 0,
+                                            &def, 1, &stale, &err),
+                     GUACO_E_INVALID);
+    assert_non_null(strstr(err.text, "broken"));
+}
+
+/* A process that claims what it can get and then waits to be killed. */
+static pid_t
+start_victim(struct fixture *f, uint32_t slots, int *ready_fd)
+{
+    int fds[2];
+    char byte = 'r';
+
+    assert_int_equal(pipe(fds), 0);
+    guaco_broker_before_fork(f->broker);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct guaco_broker *broker;
+        struct guaco_worker *worker;
+        struct guaco_run *run;
+        struct guaco_worker_options options = {.queue = GUACO_SLICE("q"),
+                                               .slots = slots};
+        if (guaco_broker_open(&broker, f->url, NULL) != GUACO_OK ||
+            guaco_worker_open(&worker, broker, &options, NULL) != GUACO_OK ||
+            guaco_worker_next(worker, LONG_MS, &run, NULL) != GUACO_OK ||
+            write(fds[1], &byte, 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    guaco_broker_after_fork(f->broker);
+    close(fds[1]);
+    *ready_fd = fds[0];
+    return pid;
+}
+
+static void
+the_tasks_of_a_killed_process_are_back_within_100_ms(void **state)
+{
+    struct fixture *f = *state;
+    char byte;
+    int fd;
+
+    if (strcmp(f->kind, "memory") == 0)
+        skip();
+    uint64_t id = fixture_put(f, "x");
+    pid_t victim = start_victim(f, 1, &fd);
+    assert_int_equal(read(fd, &byte, 1), 1);
+    close(fd);
+    struct guaco_keeper *keeper = open_keeper(f->broker);
+    struct guaco_worker *worker = open_worker(f->broker, 1);
+
+    uint64_t start_ns = guaco__clock_mono_ns();
+    kill(victim, SIGKILL);
+    struct guaco_run *run = next(worker);
+    uint64_t took_ns = guaco__clock_mono_ns() - start_ns;
+    assert_int_equal(waitpid(victim, NULL, 0), victim);
+    assert_int_equal(guaco_run_id(run), id);
+    assert_int_equal(guaco_run_attempt(run), 2);
+    print_message("back after %llu us\n", (unsigned long long)took_ns / 1000);
+    assert_true(took_ns < 100000000u);
+    finish(run);
+    guaco_worker_close(worker);
+    guaco_keeper_close(keeper);
+}
+
+static void
+a_task_that_kills_three_processes_is_dead_with_a_reason(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_news news;
+    char byte;
+    int fd;
+
+    if (strcmp(f->kind, "memory") == 0)
+        skip();
+    uint64_t id = fixture_put(f, "poison");
+    struct guaco_keeper *keeper = open_keeper(f->broker);
+    for (uint32_t i = 0; i < GUACO_TASK_DEATHS_MAX; i++) {
+        pid_t victim = start_victim(f, 1, &fd);
+        assert_int_equal(read(fd, &byte, 1), 1);
+        close(fd);
+        kill(victim, SIGKILL);
+        assert_int_equal(waitpid(victim, NULL, 0), victim);
+    }
+    assert_int_equal(
+        guaco_broker_wait(f->broker, id, false, LONG_MS, &news, NULL),
+        GUACO_OK);
+    assert_int_equal(news.result->state, GUACO_TASK_DEAD);
+    assert_non_null(strstr(news.result->reason.at, "died"));
+    guaco_news_release(&news);
+    assert_int_equal(fixture_stats(f).dead, 1);
+    guaco_keeper_close(keeper);
+}
+
+#define TESTS(X)                                            \
+    X(a_delayed_task_is_run_when_the_clock_says_so)         \
+    X(a_delay_is_kept_to_the_millisecond_and_never_early)   \
+    X(each_fire_time_is_run_once_with_two_keepers)          \
+    X(a_bad_spec_is_refused_and_names_the_entry)            \
+    X(the_tasks_of_a_killed_process_are_back_within_100_ms) \
+    X(a_task_that_kills_three_processes_is_dead_with_a_reason)
+
+static int
+setup_memory(void **state)
+{
+    return fixture_setup(state, "memory");
+}
+
+static int
+setup_sqlite(void **state)
+{
+    return fixture_setup(state, "sqlite");
+}
+
+int
+main(void)
+{
+#define X(name) \
+    cmocka_unit_test_setup_teardown(name, setup_memory, fixture_teardown),
+    const struct CMUnitTest memory[] = {TESTS(X)};
+#undef X
+#define X(name) \
+    cmocka_unit_test_setup_teardown(name, setup_sqlite, fixture_teardown),
+    const struct CMUnitTest sqlite[] = {TESTS(X)};
+#undef X
+    fixture_clock_init();
+    return cmocka_run_group_tests(memory, NULL, NULL) +
+           cmocka_run_group_tests(sqlite, NULL, NULL);
+}

@@ -190,7 +190,8 @@ class Server:
     def should_exit(self, value: bool) -> None:
         if value and not self._stop_is_wanted:
             if self._loop is not None and not self._is_own_thread():
-                self._loop.call_soon_threadsafe(self.shutdown)
+                with contextlib.suppress(RuntimeError):  # closed meanwhile
+                    self._loop.call_soon_threadsafe(self.shutdown)
             else:
                 self.shutdown()
 
@@ -322,16 +323,23 @@ def _log_line(level: int, line: str) -> None:
 def _is_disconnect(exc: BaseException) -> bool:
     """Whether ``exc`` is there because of a ClientDisconnected of ours: itself,
     raised from it, or a group of nothing else."""
-    seen: set[int] = set()
-    at: BaseException | None = exc
-    while at is not None and id(at) not in seen:
-        seen.add(id(at))
-        if isinstance(at, _core.ClientDisconnected):
-            return True
-        if isinstance(at, BaseExceptionGroup):
-            return all(_is_disconnect(one) for one in at.exceptions)
-        at = at.__cause__ or at.__context__
-    return False
+    return _leads_to_disconnect(exc, {})
+
+
+def _leads_to_disconnect(exc: BaseException, known: dict[int, bool]) -> bool:
+    # Chains may be circles; a link that is being looked at leads nowhere.
+    if id(exc) in known:
+        return known[id(exc)]
+    known[id(exc)] = False
+    if isinstance(exc, _core.ClientDisconnected):
+        found = True
+    elif isinstance(exc, BaseExceptionGroup):
+        found = all(_leads_to_disconnect(e, known) for e in exc.exceptions)
+    else:
+        cause = exc.__cause__ or exc.__context__
+        found = cause is not None and _leads_to_disconnect(cause, known)
+    known[id(exc)] = found
+    return found
 
 
 # ---- addresses

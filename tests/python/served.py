@@ -173,8 +173,9 @@ def serve(app: Any, **options: Any) -> Iterator[Served]:
     thread.start()
     try:
         assert started.wait(DEADLINE_S)
-        if not failure:
-            yield Served(server, host, port)
+        if failure:
+            raise failure[0]
+        yield Served(server, host, port)
     finally:
         server.should_exit = True
         thread.join(DEADLINE_S)

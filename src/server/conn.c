@@ -22,6 +22,8 @@
 enum {
     STEPS_MAX = 256, /* of one run: other connections wait too */
     ROUNDS_MAX = 16, /* of writing and asking for more in one run */
+    GROW_BYTES_MIN = 4096,
+    GROW_BYTES_MAX = 16384,
 };
 
 enum next {
@@ -44,7 +46,12 @@ read_some(struct guaco__conn *c, struct guaco__input *in)
     if (c->in.len > 0) {
         size_t left = c->in.cap - c->in.len;
 
-        room = left < 16384 ? left : 16384;
+        /* grows with what comes: a client that trickles gets a page */
+        room = c->in.len < GROW_BYTES_MIN ? GROW_BYTES_MIN : c->in.len;
+        if (room > GROW_BYTES_MAX)
+            room = GROW_BYTES_MAX;
+        if (room > left)
+            room = left;
         if (room == 0 || guaco__buf_reserve(&c->in, room) < 0)
             return NEXT_WAIT;
         at = guaco__buf_end(&c->in);
@@ -267,6 +274,7 @@ finish(struct guaco__conn *c)
     struct guaco__exchange *x = c->x;
     bool body_is_done = x->body_is_done;
     bool wants_close = x->wants_close;
+    bool is_our_wish = x->request.keep_alive;
     /* a client that still waits for 100 may or may not send its body now */
     bool is_unsure = !body_is_done && x->expects_continue;
     enum guaco_gone_reason reason = (enum guaco_gone_reason)x->reason;
@@ -277,7 +285,7 @@ finish(struct guaco__conn *c)
         guaco__stream_reset(&c->stream);
         c->state = GUACO__CONN_CLOSED;
     } else if (wants_close || is_unsure) {
-        c->must_linger = !body_is_done || is_unsure || !wants_close;
+        c->must_linger = !body_is_done || is_our_wish;
         start_closing(c);
     } else if (body_is_done) {
         c->state = GUACO__CONN_HEAD;
@@ -433,14 +441,10 @@ static bool
 flush(struct guaco__conn *c, const struct guaco__input *in)
 {
     size_t low_bytes = c->server->options.limits.out_low_bytes;
-    bool was_low = c->stream.queued_bytes <= low_bytes;
+    size_t before = c->stream.queued_bytes;
     struct guaco_app *app = c->server->app;
-    int rc = GUACO_OK;
 
-    if (c->stream.queued_bytes == 0)
-        return false;
-    rc = guaco__stream_flush(&c->stream);
-    if (rc == GUACO_E_CLOSED) {
+    if (before > 0 && guaco__stream_flush(&c->stream) == GUACO_E_CLOSED) {
         c->has_failed = true;
         return true;
     }
@@ -451,8 +455,9 @@ flush(struct guaco__conn *c, const struct guaco__input *in)
         app->ops->writable(app, &c->x->face);
         return true;
     }
-    return (c->state == GUACO__CONN_CLOSING && rc == GUACO_OK) ||
-           (c->state == GUACO__CONN_HEAD && !was_low && in->len > 0);
+    if (c->state == GUACO__CONN_CLOSING)
+        return before > 0 && c->stream.queued_bytes == 0;
+    return c->state == GUACO__CONN_HEAD && before > low_bytes && in->len > 0;
 }
 
 /* Steps, then writing, until neither has anything to do. */
@@ -486,82 +491,6 @@ run_again(struct guaco__conn *c)
 }
 
 static void
-set_deadline(struct guaco__conn *c, enum guaco__deadline_kind kind,
-             bool is_progress)
-{
-    if (!is_progress && guaco__deadline_is(&c->deadline, kind))
-        return;
-    guaco__deadline_set(&c->server->deadlines, &c->deadline, kind,
-                        guaco__server_now_ms(c->server));
-}
-
-static void
-settle_socket(struct guaco__conn *c, bool has_read)
-{
-    if (c->x->socket->close_is_sent)
-        set_deadline(c, GUACO__DEADLINE_WS_CLOSE, false);
-    else if (has_read ||
-             !guaco__deadline_is(&c->deadline, GUACO__DEADLINE_WS_PONG))
-        set_deadline(c, GUACO__DEADLINE_WS_PING, has_read);
-}
-
-/* What the client owes us in this state, and until when. */
-static void
-settle_deadline(struct guaco__conn *c, bool has_read)
-{
-    switch ((enum guaco__conn_state)c->state) {
-    case GUACO__CONN_HEAD:
-        if (c->in.len == 0)
-            set_deadline(c, GUACO__DEADLINE_IDLE, has_read);
-        else
-            set_deadline(c, GUACO__DEADLINE_HEAD, false);
-        break;
-    case GUACO__CONN_EXCHANGE:
-        if (c->x->body_is_done || c->x->expects_continue || c->has_unread)
-            guaco__deadline_clear(&c->deadline);
-        else
-            set_deadline(c, GUACO__DEADLINE_BODY, has_read);
-        break;
-    case GUACO__CONN_SKIP: set_deadline(c, GUACO__DEADLINE_BODY, false); break;
-    case GUACO__CONN_SOCKET: settle_socket(c, has_read); break;
-    case GUACO__CONN_CLOSING: guaco__deadline_clear(&c->deadline); break;
-    case GUACO__CONN_LINGER:
-        set_deadline(c, GUACO__DEADLINE_LINGER, false);
-        break;
-    case GUACO__CONN_CLOSED: break;
-    }
-}
-
-static void
-settle_sending(struct guaco__conn *c)
-{
-    if (c->stream.queued_bytes == 0) {
-        if (!guaco__deadline_is(&c->send_deadline, GUACO__DEADLINE_COUNT))
-            guaco__deadline_clear(&c->send_deadline);
-    } else if (c->stream.sent_bytes != c->sent_mark ||
-               guaco__deadline_is(&c->send_deadline, GUACO__DEADLINE_COUNT)) {
-        guaco__deadline_set(&c->server->deadlines, &c->send_deadline,
-                            GUACO__DEADLINE_SEND,
-                            guaco__server_now_ms(c->server));
-    }
-    c->sent_mark = c->stream.sent_bytes;
-}
-
-/* Reading stops when nothing more could be kept or used. */
-static void
-settle_reading(struct guaco__conn *c)
-{
-    bool is_full = c->in.len >= c->server->options.limits.head_bytes_max;
-    bool wants_read = !c->is_eof && !is_full && !c->has_unread &&
-                      c->state != GUACO__CONN_CLOSING;
-
-    if (guaco__stream_want_read(&c->stream, wants_read) < 0) {
-        c->has_failed = true;
-        guaco__conn_touch(c);
-    }
-}
-
-static void
 run_with(struct guaco__conn *c, struct guaco__input *in, bool has_read)
 {
     c->is_running = true;
@@ -569,9 +498,7 @@ run_with(struct guaco__conn *c, struct guaco__input *in, bool has_read)
     c->is_running = false;
     if (c->state != GUACO__CONN_CLOSED) {
         keep_input(c, in);
-        settle_deadline(c, has_read);
-        settle_sending(c);
-        settle_reading(c);
+        guaco__conn_settle(c, has_read);
         if (c->has_failed || (c->x != NULL && guaco__answer_is_held(c->x)))
             guaco__conn_touch(c);
         if (c->has_more)
@@ -668,7 +595,8 @@ guaco__conn_open(struct guaco__server *server, int fd,
     guaco__list_push(&server->conns, &c->link);
     server->stats.connections++;
     server->stats.connections_open++;
-    set_deadline(c, GUACO__DEADLINE_IDLE, true);
+    guaco__deadline_set(&server->deadlines, &c->deadline, GUACO__DEADLINE_IDLE,
+                        guaco__server_now_ms(server));
     return GUACO_OK;
 }
 

@@ -72,6 +72,10 @@ void guaco__conn_run(struct guaco__conn *conn);
 /* Something changed by an answer call: run it before this turn ends. */
 void guaco__conn_touch(struct guaco__conn *conn);
 
+/* After a run of a connection that lives on: set its deadlines and what it is
+ * told; bytes were read in that run, or not. */
+void guaco__conn_settle(struct guaco__conn *conn, bool has_read);
+
 /* Run what was touched. */
 void guaco__conns_run_touched(struct guaco__server *server);
 

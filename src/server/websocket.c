@@ -294,8 +294,10 @@ send_plain(struct guaco__exchange *x, enum guaco_message_type type,
     if (rc < 0)
         return rc;
     rc = guaco__stream_give(&x->conn->stream, &piece);
-    if (rc < 0)
+    if (rc < 0) {
         x->conn->has_failed = true; /* a head without its payload */
+        guaco__conn_touch(x->conn);
+    }
     return rc;
 }
 

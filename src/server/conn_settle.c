@@ -1,0 +1,91 @@
+/*
+ * What a connection waits for between two runs: until when, for the client's
+ * next step and for its taking of what we send, and whether to read.
+ */
+
+#include "server/conn.h"
+#include "server/websocket.h"
+
+static void
+set_deadline(struct guaco__conn *c, enum guaco__deadline_kind kind,
+             bool is_progress)
+{
+    if (!is_progress && guaco__deadline_is(&c->deadline, kind))
+        return;
+    guaco__deadline_set(&c->server->deadlines, &c->deadline, kind,
+                        guaco__server_now_ms(c->server));
+}
+
+static void
+settle_socket(struct guaco__conn *c, bool has_read)
+{
+    if (c->x->socket->close_is_sent)
+        set_deadline(c, GUACO__DEADLINE_WS_CLOSE, false);
+    else if (has_read ||
+             !guaco__deadline_is(&c->deadline, GUACO__DEADLINE_WS_PONG))
+        set_deadline(c, GUACO__DEADLINE_WS_PING, has_read);
+}
+
+/* What the client owes us in this state, and until when. */
+static void
+settle_deadline(struct guaco__conn *c, bool has_read)
+{
+    switch ((enum guaco__conn_state)c->state) {
+    case GUACO__CONN_HEAD:
+        if (c->in.len == 0)
+            set_deadline(c, GUACO__DEADLINE_IDLE, has_read);
+        else
+            set_deadline(c, GUACO__DEADLINE_HEAD, false);
+        break;
+    case GUACO__CONN_EXCHANGE:
+        if (c->x->body_is_done || c->x->expects_continue || c->has_unread)
+            guaco__deadline_clear(&c->deadline);
+        else
+            set_deadline(c, GUACO__DEADLINE_BODY, has_read);
+        break;
+    case GUACO__CONN_SKIP: set_deadline(c, GUACO__DEADLINE_BODY, false); break;
+    case GUACO__CONN_SOCKET: settle_socket(c, has_read); break;
+    case GUACO__CONN_CLOSING: guaco__deadline_clear(&c->deadline); break;
+    case GUACO__CONN_LINGER:
+        set_deadline(c, GUACO__DEADLINE_LINGER, false);
+        break;
+    case GUACO__CONN_CLOSED: break;
+    }
+}
+
+static void
+settle_sending(struct guaco__conn *c)
+{
+    if (c->stream.queued_bytes == 0) {
+        if (!guaco__deadline_is(&c->send_deadline, GUACO__DEADLINE_COUNT))
+            guaco__deadline_clear(&c->send_deadline);
+    } else if (c->stream.sent_bytes != c->sent_mark ||
+               guaco__deadline_is(&c->send_deadline, GUACO__DEADLINE_COUNT)) {
+        guaco__deadline_set(&c->server->deadlines, &c->send_deadline,
+                            GUACO__DEADLINE_SEND,
+                            guaco__server_now_ms(c->server));
+    }
+    c->sent_mark = c->stream.sent_bytes;
+}
+
+/* Reading stops when nothing more could be kept or used. */
+static void
+settle_reading(struct guaco__conn *c)
+{
+    bool is_full = c->in.len >= c->server->options.limits.head_bytes_max;
+    bool wants_read = !c->is_eof && !is_full && !c->has_unread &&
+                      c->state != GUACO__CONN_CLOSING;
+
+    if (guaco__stream_want_read(&c->stream, wants_read) < 0) {
+        c->has_failed = true;
+        guaco__conn_touch(c);
+    }
+}
+
+void
+guaco__conn_settle(struct guaco__conn *c, bool has_read)
+{
+    settle_deadline(c, has_read);
+    settle_sending(c);
+    settle_reading(c);
+}

@@ -380,6 +380,55 @@ take_variable(struct guaco__options *options, const struct guaco__option *o,
     }
 }
 
+#define ALL_COMMANDS (GUACO__SERVE | GUACO__WORK | GUACO__UP | GUACO__QUEUE)
+
+/*
+ * A variable that no command knows may be somebody else's; one that is all but
+ * an option's name is a misspelling of it, which would otherwise be ignored
+ * without a word.
+ */
+static int
+check_variable(const char *name, size_t len, struct guaco_error *err)
+{
+    char key[NAME_BYTES_MAX + 1];
+
+    if (len > NAME_BYTES_MAX)
+        return GUACO_OK;
+    for (size_t i = 0; i < len; i++)
+        key[i] = fold((char)tolower((unsigned char)name[i]));
+    key[len] = '\0';
+    if (guaco__options_find(ALL_COMMANDS, key, len) != NULL)
+        return GUACO_OK;
+
+    const struct guaco__option *near =
+        guaco__options_nearest(ALL_COMMANDS, key);
+    if (near == NULL || distance(key, near->name) > (len < 6 ? 1 : 2))
+        return GUACO_OK;
+    char wanted[NAME_BYTES_MAX + 1];
+    snprintf(wanted, sizeof wanted, "%s", near->name);
+    for (char *p = wanted; *p != '\0'; p++)
+        *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+    return guaco_fail(err, GUACO_E_INVALID, 0,
+                      "GUACO_%.*s is not an option; the nearest is GUACO_%s",
+                      (int)len, name, wanted);
+}
+
+static int
+check_variables(const char *const *envp, struct guaco_error *err)
+{
+    static const char prefix[] = "GUACO_";
+    size_t skip = sizeof prefix - 1;
+
+    for (; *envp != NULL; envp++) {
+        if (strncmp(*envp, prefix, skip) != 0)
+            continue;
+        int rc = check_variable(*envp + skip, strcspn(*envp + skip, "="), err);
+        if (rc != GUACO_OK)
+            return rc;
+    }
+    return GUACO_OK;
+}
+
 static int
 take_variables(struct guaco__options *options, const char *const *envp,
                struct guaco_error *err)
@@ -534,6 +583,8 @@ guaco__options_resolve(struct guaco__options *options,
     int rc = take_defaults(options, err);
     if (rc == GUACO_OK && file != NULL)
         rc = guaco__options_take_file(options, file, err);
+    if (rc == GUACO_OK)
+        rc = check_variables(envp, err);
     if (rc == GUACO_OK)
         rc = take_variables(options, envp, err);
     if (rc == GUACO_OK)

@@ -12,7 +12,7 @@
  *     [tool.guaco.COMMAND] > [tool.guaco] > default
  *
  * A flag or key that is not in the table is an error that names the nearest
- * one that is.
+ * one that is; a GUACO_* variable only when it is all but an option's name.
  *
  * Threads: none; a struct guaco__options has one owner, and is not changed
  * once it is resolved.

@@ -363,7 +363,7 @@ def test_the_supervisor_stays_small(serve: Start) -> None:
     threads = re.search(r"Threads:\s+(\d+)", status)
     private = re.search(r"RssAnon:\s+(\d+) kB", status)
     assert threads and threads[1] == "1"
-    assert private and int(private[1]) < 4096
+    assert private and int(private[1]) < 8192  # 400 without a sanitizer
     assert tree.stop() == 0
 
 

@@ -168,6 +168,27 @@ unknown_names_are_refused_with_the_nearest(void **state)
 }
 
 static void
+a_misspelt_variable_is_refused_and_a_foreign_one_is_not(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        resolve(GUACO__SERVE, none, WORDS("GUACO_WORKRES=2"), NULL),
+        GUACO_E_INVALID);
+    assert_non_null(strstr(err.text, "the nearest is GUACO_WORKERS"));
+    assert_int_equal(
+        resolve(GUACO__SERVE, none, WORDS("GUACO_TIMEOUT_SENT=2"), NULL),
+        GUACO_E_INVALID);
+    /* Another command's, the test suite's, an application's own. */
+    assert_int_equal(resolve(GUACO__SERVE, none,
+                             WORDS("GUACO_TASK_WORKERS=2", "GUACO_BUILD=x",
+                                   "GUACO_EXE=x", "GUACO_TEST_CLOCK=x",
+                                   "GUACO_CHANNEL_FD=3", "GUACO_COLOUR=1"),
+                             NULL),
+                     GUACO_OK);
+    guaco__options_release(&options);
+}
+
+static void
 keys_of_the_file_are_checked(void **state)
 {
     (void)state;
@@ -304,6 +325,8 @@ main(void)
         cmocka_unit_test(units_are_understood),
         cmocka_unit_test(values_out_of_range_are_refused_with_the_range),
         cmocka_unit_test(unknown_names_are_refused_with_the_nearest),
+        cmocka_unit_test(
+            a_misspelt_variable_is_refused_and_a_foreign_one_is_not),
         cmocka_unit_test(keys_of_the_file_are_checked),
         cmocka_unit_test(a_list_is_replaced_by_a_higher_source),
         cmocka_unit_test(each_row_of_the_table_is_sound),

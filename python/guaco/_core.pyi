@@ -1,9 +1,14 @@
 """The extension module.  Private: its public names are re-exported by guaco.*."""
 
-from collections.abc import Callable
-from typing import Any, Self, TypeAlias, final
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, Self, TypeAlias, TypeVar, TypeVarTuple, final
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
 __version__: str
 
@@ -225,3 +230,81 @@ def interrupt_thread(
     /,
 ) -> bool:
     """Raise exception in a thread if running[0] is key, as one step."""
+
+@disjoint_base
+class Handle:
+    """A callback that the loop will run; made by call_soon()."""
+
+    def cancel(self) -> None: ...
+    def cancelled(self) -> bool: ...
+    def get_context(self) -> Context: ...
+
+@final
+class TimerHandle(Handle):
+    """A callback that runs at its time; made by call_later()."""
+
+    def when(self) -> float:
+        """When it is due: seconds of loop.time()."""
+
+@disjoint_base
+class LoopCore:
+    """The C half of guaco.loop.Loop; see asyncio.AbstractEventLoop."""
+
+    _debug: bool
+    _thread_id: int | None
+
+    def _check_closed(self) -> None:
+        """RuntimeError when closed."""
+
+    def call_soon(
+        self,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
+        context: Context | None = None,
+    ) -> asyncio.Handle: ...
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
+        context: Context | None = None,
+    ) -> asyncio.Handle: ...
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle: ...
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle: ...
+    def create_task(
+        self, coro: Coroutine[Any, Any, _T], **kwargs: Any
+    ) -> asyncio.Task[_T]: ...
+    def create_future(self) -> asyncio.Future[Any]: ...
+    def time(self) -> float: ...
+    def stop(self) -> None: ...
+    def is_running(self) -> bool: ...
+    def is_closed(self) -> bool: ...
+    def get_debug(self) -> bool: ...
+    def _run(self) -> None:
+        """Turn after turn, until stop(); raises what ends a run."""
+
+    def _release(self) -> None:
+        """Drop what is scheduled; RuntimeError while running or pinned."""
+
+    def _check_closable(self) -> None:
+        """RuntimeError while running or pinned."""
+
+    def _abandon(self) -> None:
+        """In a forked child: let go of what the parent shares."""
+
+    def _fd_events(self, file: int, /) -> int:
+        """1: a reader, 2: a writer, or both, is set for the descriptor."""
+
+    def _spawn(self, coro: Coroutine[Any, Any, Any], /) -> asyncio.Task[Any]:
+        """A Task whose first step has run; for tests of the C function."""

@@ -11,6 +11,8 @@ import os
 from asyncio import unix_events
 from typing import Any
 
+_unix: Any = unix_events  # whose stubs do not show the transport
+
 
 class PidfdSubprocesses:
     """The one method of asyncio's Unix loop that deals with children."""
@@ -29,7 +31,7 @@ class PidfdSubprocesses:
     ) -> asyncio.SubprocessTransport:
         loop: Any = self
         waiter = loop.create_future()
-        transport = unix_events._UnixSubprocessTransport(
+        transport: asyncio.SubprocessTransport = _unix._UnixSubprocessTransport(
             loop, protocol, args, shell, stdin, stdout, stderr, bufsize,
             waiter=waiter, extra=extra, **kwargs,
         )  # fmt: skip
@@ -40,7 +42,7 @@ class PidfdSubprocesses:
             raise
         except BaseException:
             transport.close()
-            await transport._wait()
+            await transport._wait()  # type: ignore[attr-defined]
             raise
         return transport
 

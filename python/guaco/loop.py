@@ -18,13 +18,13 @@ import inspect
 import os
 import selectors
 import signal
+import socket
 import sys
 import threading
 import warnings
 import weakref
 from asyncio import base_events, coroutines, events, format_helpers
 from collections.abc import Callable, Coroutine
-from contextvars import Context
 from typing import Any, TypeVar
 
 from guaco._core import LoopCore
@@ -34,11 +34,12 @@ __all__ = ["Loop", "new_event_loop", "run"]
 
 _T = TypeVar("_T")
 
-# 3.12.4 and later pass the debug flag on to the description of a callback.
-_SOURCE_TAKES_DEBUG = (
-    "debug"
-    in inspect.signature(format_helpers._format_callback_source).parameters
-)
+# What the stubs of the standard library do not show.
+_base: Any = base_events
+_describe: Any = format_helpers._format_callback_source
+
+# Newer versions want to be told of debug mode to describe the arguments.
+_DESCRIBE_TAKES_DEBUG = "debug" in inspect.signature(_describe).parameters
 
 _loops: weakref.WeakSet[Loop] = weakref.WeakSet()
 
@@ -63,12 +64,22 @@ class _Selector:
         """Nothing: the C half closes what it has opened."""
 
 
-class Loop(LoopCore, PidfdSubprocesses, asyncio.SelectorEventLoop):
+class Loop(  # type: ignore[misc]
+    LoopCore, PidfdSubprocesses, asyncio.SelectorEventLoop
+):
     """A full asyncio event loop.
 
     Not thread-safe but for call_soon_threadsafe(); one thread runs it.  A
     forked child must make its own: there, running this one is a RuntimeError.
     """
+
+    # Of the standard library's loop; its stubs do not show them.
+    _csock: socket.socket
+    _signal_handlers: dict[int, asyncio.Handle]
+    _check_running: Callable[[], None]
+    _set_coroutine_origin_tracking: Callable[[bool], None]
+    _asyncgen_firstiter_hook: Any
+    _asyncgen_finalizer_hook: Any
 
     def __init__(self) -> None:
         super().__init__(_Selector(self))  # type: ignore[arg-type]
@@ -153,22 +164,15 @@ class Loop(LoopCore, PidfdSubprocesses, asyncio.SelectorEventLoop):
 
     def _callback_failed(
         self,
-        handle: asyncio.Handle | None,
+        handle: Any,
         callback: Callable[..., object],
         args: tuple[object, ...],
         exc: BaseException,
     ) -> None:
         if handle is None:
             handle = asyncio.Handle(callback, args, self)
-        source = (
-            format_helpers._format_callback_source(
-                handle._callback, handle._args, debug=self._debug
-            )
-            if _SOURCE_TAKES_DEBUG
-            else format_helpers._format_callback_source(
-                handle._callback, handle._args
-            )
-        )
+        keywords = {"debug": self._debug} if _DESCRIBE_TAKES_DEBUG else {}
+        source = _describe(handle._callback, handle._args, **keywords)
         context: dict[str, Any] = {
             "message": f"Exception in callback {source}",
             "exception": exc,
@@ -180,9 +184,9 @@ class Loop(LoopCore, PidfdSubprocesses, asyncio.SelectorEventLoop):
 
     def _slow_callback(self, handle: object, duration: float) -> None:
         if duration >= self.slow_callback_duration:
-            base_events.logger.warning(
+            _base.logger.warning(
                 "Executing %s took %.3f seconds",
-                base_events._format_handle(handle),
+                _base._format_handle(handle),
                 duration,
             )
 

@@ -623,7 +623,7 @@ decode_value(struct decoder *d, unsigned depth)
     case GUACO__CBOR_MAP:
     case GUACO__CBOR_TAG: return decode_nested(d, &item, depth);
     }
-    assert(!"every kind is above");
+    assert(0 && "every kind is above");
     return NULL;
 }
 

@@ -185,7 +185,7 @@ pair_of(struct guaco__wsgi *wsgi, struct guaco__wsgi_seen *own,
 
 /* The key is there already: RFC 9110 5.3, and RFC 6265 5.4 for cookies. */
 static int
-join(const struct guaco__gateway_state *gw, PyObject *environ,
+join(const struct guaco__gateway_state *gw, PyObject *env,
      const struct guaco__wsgi_pair *pair, PyObject *before)
 {
     PyObject *joined = PyUnicode_FromFormat(
@@ -196,33 +196,33 @@ join(const struct guaco__gateway_state *gw, PyObject *environ,
         before, pair->value);
     if (joined == NULL)
         return -1;
-    int rc = PyDict_SetItem(environ, pair->key, joined);
+    int rc = PyDict_SetItem(env, pair->key, joined);
     Py_DECREF(joined);
     return rc;
 }
 
 static int
-put_field(const struct guaco__gateway_state *gw, PyObject *environ,
+put_field(const struct guaco__gateway_state *gw, PyObject *env,
           const struct guaco__wsgi_pair *pair)
 {
     if (pair->key == NULL)
         return 0;
-    Py_ssize_t size = PyDict_GET_SIZE(environ);
-    PyObject *value = PyDict_SetDefault(environ, pair->key, pair->value);
+    Py_ssize_t size = PyDict_GET_SIZE(env);
+    PyObject *value = PyDict_SetDefault(env, pair->key, pair->value);
     if (value == NULL)
         return -1;
-    return PyDict_GET_SIZE(environ) > size ? 0 : join(gw, environ, pair, value);
+    return PyDict_GET_SIZE(env) > size ? 0 : join(gw, env, pair, value);
 }
 
 static int
 put_fields(struct guaco__wsgi *wsgi, struct guaco__wsgi_seen *own,
-           PyObject *environ, const struct guaco_request *request)
+           PyObject *env, const struct guaco_request *request)
 {
     for (size_t i = 0; i < request->field_count; i++) {
         struct guaco__wsgi_pair pair = {0};
         if (pair_of(wsgi, own, request, i, &pair) < 0)
             return -1;
-        int rc = put_field(&wsgi->st->gateway, environ, &pair);
+        int rc = put_field(&wsgi->st->gateway, env, &pair);
         pair_clear(&pair);
         if (rc < 0)
             return -1;
@@ -319,7 +319,7 @@ put(PyObject *dict, PyObject *key, PyObject *value)
 }
 
 static int
-put_input(struct guaco__wsgi *wsgi, PyObject *environ, struct guaco_exchange *x)
+put_input(struct guaco__wsgi *wsgi, PyObject *env, struct guaco_exchange *x)
 {
     struct guaco_slice data = {0};
     int fd = -1;
@@ -333,35 +333,35 @@ put_input(struct guaco__wsgi *wsgi, PyObject *environ, struct guaco_exchange *x)
         if (bytes == NULL)
             return -1;
     }
-    int rc = put(environ, wsgi->st->gateway.t_wsgi_input,
+    int rc = put(env, wsgi->st->gateway.t_wsgi_input,
                  guaco__input_new(wsgi->st, bytes, fd));
     Py_XDECREF(bytes);
     return rc;
 }
 
 static int
-put_unusual(struct guaco__gateway_state *gw, PyObject *environ,
+put_unusual(struct guaco__gateway_state *gw, PyObject *env,
             const struct guaco_request *request)
 {
     if ((request->version_major != 1 || request->version_minor != 1) &&
-        PyDict_SetItem(environ, gw->t_SERVER_PROTOCOL,
+        PyDict_SetItem(env, gw->t_SERVER_PROTOCOL,
                        request->version_major == 2 ? gw->t_HTTP_2
                                                    : gw->t_HTTP_10) < 0)
         return -1;
     if (request->peer->is_tls &&
-        PyDict_SetItem(environ, gw->t_wsgi_url_scheme, gw->t_https) < 0)
+        PyDict_SetItem(env, gw->t_wsgi_url_scheme, gw->t_https) < 0)
         return -1;
     if (request->query.len > 0 &&
-        put(environ, gw->t_QUERY_STRING, latin1(request->query)) < 0)
+        put(env, gw->t_QUERY_STRING, latin1(request->query)) < 0)
         return -1;
     if (guaco_slice_equals(request->method, GUACO_SLICE("GET")))
         return 0;
-    return put(environ, gw->t_REQUEST_METHOD,
+    return put(env, gw->t_REQUEST_METHOD,
                guaco__method_of(gw, request->method));
 }
 
 static int
-fill(struct guaco__wsgi *wsgi, PyObject *environ, struct guaco_exchange *x)
+fill(struct guaco__wsgi *wsgi, PyObject *env, struct guaco_exchange *x)
 {
     struct guaco__gateway_state *gw = &wsgi->st->gateway;
     const struct guaco_request *request = x->request;
@@ -369,28 +369,28 @@ fill(struct guaco__wsgi *wsgi, PyObject *environ, struct guaco_exchange *x)
 
     if (peer == NULL || target_see(wsgi, peer, request) < 0)
         return -1;
-    if (PyDict_SetItem(environ, gw->t_PATH_INFO, peer->path) < 0 ||
-        PyDict_SetItem(environ, gw->t_REQUEST_URI, peer->target) < 0 ||
-        PyDict_SetItem(environ, gw->t_RAW_URI, peer->target) < 0 ||
-        PyDict_SetItem(environ, gw->t_SERVER_NAME, peer->server_name) < 0 ||
-        PyDict_SetItem(environ, gw->t_SERVER_PORT, peer->server_port) < 0)
+    if (PyDict_SetItem(env, gw->t_PATH_INFO, peer->path) < 0 ||
+        PyDict_SetItem(env, gw->t_REQUEST_URI, peer->target) < 0 ||
+        PyDict_SetItem(env, gw->t_RAW_URI, peer->target) < 0 ||
+        PyDict_SetItem(env, gw->t_SERVER_NAME, peer->server_name) < 0 ||
+        PyDict_SetItem(env, gw->t_SERVER_PORT, peer->server_port) < 0)
         return -1;
     if (peer->remote_addr != NULL &&
-        (PyDict_SetItem(environ, gw->t_REMOTE_ADDR, peer->remote_addr) < 0 ||
-         PyDict_SetItem(environ, gw->t_REMOTE_PORT, peer->remote_port) < 0))
+        (PyDict_SetItem(env, gw->t_REMOTE_ADDR, peer->remote_addr) < 0 ||
+         PyDict_SetItem(env, gw->t_REMOTE_PORT, peer->remote_port) < 0))
         return -1;
-    if (put_unusual(gw, environ, request) < 0 ||
-        put_fields(wsgi, &peer->seen, environ, request) < 0)
+    if (put_unusual(gw, env, request) < 0 ||
+        put_fields(wsgi, &peer->seen, env, request) < 0)
         return -1;
-    return put_input(wsgi, environ, x);
+    return put_input(wsgi, env, x);
 }
 
 PyObject *
 guaco__wsgi_environ(struct guaco__wsgi *wsgi, struct guaco_exchange *x)
 {
-    PyObject *environ = PyDict_Copy(wsgi->environ);
+    PyObject *env = PyDict_Copy(wsgi->environ);
 
-    if (environ != NULL && fill(wsgi, environ, x) < 0)
-        Py_CLEAR(environ);
-    return environ;
+    if (env != NULL && fill(wsgi, env, x) < 0)
+        Py_CLEAR(env);
+    return env;
 }

@@ -228,14 +228,14 @@ give_result(struct guaco__wsgi_call *call)
 static void
 run_call(struct guaco__wsgi_call *call)
 {
-    PyObject *environ = call->environ;
-    PyObject *args[] = {NULL, environ, (PyObject *)call};
+    PyObject *env = call->environ;
+    PyObject *args[] = {NULL, env, (PyObject *)call};
 
     call->environ = NULL;
     call->iterable =
         PyObject_Vectorcall(call->wsgi->options.callable, args + 1,
                             2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    Py_DECREF(environ);
+    Py_DECREF(env);
     if (call->iterable == NULL || give_result(call) < 0) {
         if (!PyErr_ExceptionMatches(call->st->gateway.ClientDisconnected))
             guaco__wsgi_report(call, "exception in the WSGI application");

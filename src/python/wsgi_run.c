@@ -413,14 +413,14 @@ run_result(struct guaco__wsgi_call *call)
 void
 guaco__wsgi_run(struct guaco__wsgi_call *call)
 {
-    PyObject *environ = call->environ;
-    PyObject *args[] = {NULL, environ, (PyObject *)call};
+    PyObject *env = call->environ;
+    PyObject *args[] = {NULL, env, (PyObject *)call};
 
     call->environ = NULL;
     call->iterable =
         PyObject_Vectorcall(call->wsgi->options.callable, args + 1,
                             2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    Py_DECREF(environ);
+    Py_DECREF(env);
     if (call->iterable == NULL)
         fail(call);
     else

@@ -129,6 +129,12 @@ class Broker:
         """Define the queue's recurring tasks as (name, spec, zone, catch_up,
         task); False: the store has a newer generation."""
 
+    def before_fork(self) -> None:
+        """In the parent, before a fork: other threads' calls wait from now."""
+
+    def after_fork(self) -> None:
+        """In the parent, after it."""
+
     def close(self) -> None:
         """Close the store when the calls in it have ended; idempotent."""
 
@@ -205,7 +211,7 @@ class Worker:
 class Keeper:
     """Looks after a store from a thread: due tasks, dead owners, schedules."""
 
-    def __new__(cls, broker: Broker, fires: bool, /) -> Self: ...
+    def __new__(cls, broker: Broker, /) -> Self: ...
     def close(self) -> None: ...
 
 def crontab_spec(

@@ -34,7 +34,7 @@ from typing import (
     overload,
 )
 
-from guaco._core import Broker
+from guaco._core import Broker, Error
 from guaco._queue_crontab import Crontab, crontab
 from guaco._queue_errors import (
     CancelExecution,
@@ -749,9 +749,34 @@ def all_queues() -> list[Queue]:
     return sorted(_queues, key=lambda queue: queue._number)
 
 
-def _after_fork_in_child() -> None:
-    for queue in list(_queues):
-        queue._after_fork()
+class _Fork:
+    """What is done around os.fork(): the parent's stores pause, the child's
+    queues forget them."""
+
+    def __init__(self) -> None:
+        self._paused: list[Broker] = []
+
+    def before(self) -> None:
+        for queue in _queues:
+            if (broker := queue._broker) is not None:
+                with contextlib.suppress(Error):  # closed meanwhile
+                    broker.before_fork()
+                    self._paused.append(broker)
+
+    def in_parent(self) -> None:
+        paused, self._paused = self._paused, []
+        for broker in paused:
+            broker.after_fork()
+
+    def in_child(self) -> None:
+        self._paused = []
+        for queue in _queues:
+            queue._after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+_fork = _Fork()
+os.register_at_fork(
+    before=_fork.before,
+    after_in_parent=_fork.in_parent,
+    after_in_child=_fork.in_child,
+)

@@ -156,6 +156,26 @@ broker_dealloc(BrokerObject *self)
     Py_DECREF(type);
 }
 
+/* Entered between the two, so that the store is not closed meanwhile. */
+static PyObject *
+broker_before_fork(BrokerObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct guaco_broker *broker = broker_enter(self);
+
+    if (broker == NULL)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS guaco_broker_before_fork(broker);
+    Py_END_ALLOW_THREADS Py_RETURN_NONE; /* stays entered until after_fork */
+}
+
+static PyObject *
+broker_after_fork(BrokerObject *self, PyObject *Py_UNUSED(ignored))
+{
+    guaco_broker_after_fork(self->broker);
+    broker_leave(self);
+    Py_RETURN_NONE;
+}
+
 /* ---- enqueue ----------------------------------------------------------- */
 
 static int
@@ -688,6 +708,11 @@ static PyMethodDef broker_methods[] = {
      "replay($self, queue, id, /)\n--\n\n"
      "Make dead task id (0: all) wait again; how many."},
     {"recurring", FN(broker_recurring), METH_VARARGS, broker_recurring_doc},
+    {"before_fork", FN(broker_before_fork), METH_NOARGS,
+     "before_fork($self, /)\n--\n\n"
+     "In the parent, before a fork: other threads' calls wait from now."},
+    {"after_fork", FN(broker_after_fork), METH_NOARGS,
+     "after_fork($self, /)\n--\n\nIn the parent, after it."},
     {"close", FN(broker_close), METH_NOARGS,
      "close($self, /)\n--\n\n"
      "Close the store when the calls in it have ended; idempotent."},

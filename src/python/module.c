@@ -70,6 +70,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(st->MailboxType);
     Py_VISIT(st->WatchType);
     Py_VISIT(st->BrokerType);
+    Py_VISIT(st->KeeperType);
     Py_VISIT(st->RunType);
     Py_VISIT(st->WorkerType);
     return 0;
@@ -87,6 +88,7 @@ module_clear(PyObject *module)
     Py_CLEAR(st->MailboxType);
     Py_CLEAR(st->WatchType);
     Py_CLEAR(st->BrokerType);
+    Py_CLEAR(st->KeeperType);
     Py_CLEAR(st->RunType);
     Py_CLEAR(st->WorkerType);
 #define X(name) Py_CLEAR(st->str_##name);

@@ -22,6 +22,7 @@ struct guaco_state {
     PyTypeObject *MailboxType;
     PyTypeObject *WatchType;
     PyTypeObject *BrokerType;
+    PyTypeObject *KeeperType;
     PyTypeObject *RunType;
     PyTypeObject *WorkerType;
 #define X(name) PyObject *str_##name;

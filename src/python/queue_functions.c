@@ -125,7 +125,10 @@ guaco__queue_types_add(PyObject *module, struct guaco_state *st)
     if (guaco__codec_type_add(module, st) < 0 ||
         guaco__mailbox_type_add(module, st) < 0 ||
         guaco__watch_type_add(module, st) < 0 ||
-        guaco__broker_type_add(module, st) < 0)
+        guaco__broker_type_add(module, st) < 0 ||
+        guaco__keeper_type_add(module, st) < 0 ||
+        guaco__run_type_add(module, st) < 0 ||
+        guaco__worker_type_add(module, st) < 0)
         return -1;
     return PyModule_AddFunctions(module, functions);
 }

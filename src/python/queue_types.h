@@ -125,6 +125,7 @@ int guaco__codec_type_add(PyObject *module, struct guaco_state *st);
 int guaco__mailbox_type_add(PyObject *module, struct guaco_state *st);
 int guaco__watch_type_add(PyObject *module, struct guaco_state *st);
 int guaco__broker_type_add(PyObject *module, struct guaco_state *st);
+int guaco__keeper_type_add(PyObject *module, struct guaco_state *st);
 int guaco__run_type_add(PyObject *module, struct guaco_state *st);
 int guaco__worker_type_add(PyObject *module, struct guaco_state *st);
 

@@ -1,0 +1,425 @@
+"""Workers inside a process: threads, or tasks of an event loop.
+
+The engine (claims, leases, retries, timeouts' clock, acknowledgements) is
+``guaco._core.Worker``; here is what runs Python functions for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import functools
+import signal
+import threading
+import time
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Literal
+
+from guaco import _core
+from guaco._core import Error, Mailbox, Worker, interrupt_thread
+from guaco._queue_errors import QueueError, TaskTimeout
+from guaco._queue_run import RELEASED, aperform, log, perform
+
+if TYPE_CHECKING:
+    from guaco._core import Keeper, Run
+    from guaco.queue import Queue
+
+Kind = Literal["thread", "async"]
+
+# enum guaco__letter_kind
+READY, INTERRUPT, STUCK = 3, 4, 5
+
+ERROR_PAUSE_S = 1.0
+"""After an error of the store, before it is asked again."""
+
+
+class Seat:
+    """A thread that runs one task at a time, and how to interrupt it.
+
+    ``running`` holds the id of the run, or None.  The monitor's look at it and
+    the interruption are one step under the GIL (``interrupt_thread``), so that
+    no exception hits the next run.
+    """
+
+    def __init__(self, workers: ThreadWorkers) -> None:
+        self.workers = workers
+        self.running: list[int | None] = [None]
+        self.thread_id = 0
+        self.is_abandoned = False
+        self._runner: asyncio.Runner | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._run: Run | None = None
+
+    # ---- on its own thread ----
+
+    def work(self) -> None:
+        """Run tasks until the worker drains."""
+        queue, worker = self.workers.queue, self.workers.worker
+        self.thread_id = threading.get_ident()
+        queue._call_hooks(queue._startup)
+        try:
+            while not self.workers.is_draining and not self.is_abandoned:
+                self._work_once(queue, worker)
+        finally:
+            queue._call_hooks(queue._shutdown)
+            if self._runner is not None:
+                self._runner.close()
+
+    def _work_once(self, queue: Queue, worker: Worker) -> None:
+        try:
+            run = worker.next(-1)
+        except Exception:
+            log.exception("queue %s: its store", queue.name)
+            self.workers.drained.wait(ERROR_PAUSE_S)
+            return
+        if run is None:
+            return
+        self._run = run
+        self.running[0] = run.id
+        try:
+            perform(queue, run, self._await)
+        except TaskTimeout:
+            pass  # it came when the outcome was stored already
+        finally:
+            self.running[0] = None
+            self._run = None
+
+    def _await(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine on this thread's loop."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        run = self._run
+        try:
+            return self._runner.run(self._as_task(coroutine))
+        except asyncio.CancelledError:
+            if run is not None and run.interrupted:
+                raise TaskTimeout("the task's time is over") from None
+            raise RuntimeError("the task cancelled itself") from None
+
+    async def _as_task(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        self._task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        try:
+            return await coroutine
+        finally:
+            self._loop = None
+
+    # ---- on other threads ----
+
+    def release(self) -> None:
+        """Give the run back: the process is about to end under it."""
+        run = self._run
+        if run is not None:
+            with contextlib.suppress(Error):  # it ended meanwhile
+                run.finish(RELEASED)
+
+    def interrupt(self, run_id: int) -> None:
+        """Raise TaskTimeout in the run, or cancel its coroutine."""
+        loop, task = self._loop, self._task
+        if self.running[0] != run_id:
+            return
+        if loop is not None and task is not None:
+            with contextlib.suppress(RuntimeError):  # the loop closed meanwhile
+                loop.call_soon_threadsafe(task.cancel)
+        else:
+            interrupt_thread(self.running, run_id, self.thread_id, TaskTimeout)
+
+
+class MainSeat(Seat):
+    """The seat of a process worker: its main thread.
+
+    A signal interrupts it, so that a system call which sleeps ends too.
+    """
+
+    def work(self) -> None:
+        previous = signal.signal(signal.SIGALRM, self._on_alarm)
+        try:
+            super().work()
+        finally:
+            signal.signal(signal.SIGALRM, previous)
+
+    def _on_alarm(self, _number: int, _frame: object) -> None:
+        run = self._run
+        if run is not None and self.running[0] is not None and run.interrupted:
+            raise TaskTimeout("the task's time is over")
+
+    def interrupt(self, run_id: int) -> None:
+        if self._loop is not None:
+            super().interrupt(run_id)
+        elif self.running[0] == run_id:
+            signal.pthread_kill(self.thread_id, signal.SIGALRM)
+
+
+class Workers:
+    """What the kinds have in common."""
+
+    def __init__(
+        self, queue: Queue, count: int, *, exit_when_stuck: bool = False
+    ) -> None:
+        if not 1 <= count <= 4096:
+            raise ValueError("workers must be 1 to 4096")
+        self.queue = queue
+        self.count = count
+        self.exit_when_stuck = exit_when_stuck
+        self.box = Mailbox()
+        self.drained = threading.Event()
+        self.is_draining = False
+        self.worker: Worker
+        self._keeper: Keeper | None = None
+
+    def _open(self, *, keeper: bool, periodic: bool, wants_ready: bool) -> None:
+        broker = self.queue._open()
+        self.worker = Worker(
+            broker,
+            self.queue.name,
+            self.count,
+            self.box,
+            0,
+            0,
+            self.exit_when_stuck,
+            wants_ready,
+        )
+        if periodic:
+            self.queue._register_periodic()
+        if keeper:
+            self._keeper = _core.Keeper(broker)
+
+    def start(self, *, keeper: bool = True, periodic: bool = True) -> None:
+        """Begin to run tasks."""
+        raise NotImplementedError
+
+    def stop(self, timeout: float | None) -> bool:
+        """Drain, wait, close; False: something still runs."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Give back what still runs, as the process is about to end."""
+        raise NotImplementedError
+
+    def drain(self) -> None:
+        """Begin no other task."""
+        self.is_draining = True
+        self.worker.drain()
+        self.drained.set()
+        self.box.ring()
+
+    def _close(self) -> None:
+        self.worker.close()
+        if self._keeper is not None:
+            self._keeper.close()
+
+
+class ThreadWorkers(Workers):
+    """``count`` threads, and one that carries interruptions."""
+
+    def __init__(
+        self, queue: Queue, count: int, *, exit_when_stuck: bool = False
+    ) -> None:
+        super().__init__(queue, count, exit_when_stuck=exit_when_stuck)
+        self._seats: list[Seat] = []
+        self._threads: list[threading.Thread] = []
+        self._monitor: threading.Thread | None = None
+        self._is_over = False
+        self._main_done: threading.Event | None = None
+
+    def start(self, *, keeper: bool = True, periodic: bool = True) -> None:
+        self._open(keeper=keeper, periodic=periodic, wants_ready=False)
+        self._start_monitor()
+        for _ in range(self.count):
+            self._add_seat()
+
+    def open_here(self) -> None:
+        """Begin, with the main thread for the one worker: see work_here."""
+        self._open(keeper=False, periodic=False, wants_ready=False)
+        self._start_monitor()
+        self._seats.append(MainSeat(self))
+        self._main_done = threading.Event()
+
+    def work_here(self) -> None:
+        """Be the one worker, on the main thread, until drain()."""
+        assert self._main_done is not None
+        try:
+            self._seats[0].work()
+        finally:
+            self._main_done.set()
+
+    def _start_monitor(self) -> None:
+        self._monitor = threading.Thread(
+            target=self._carry, name="guaco-monitor", daemon=True
+        )
+        self._monitor.start()
+
+    def _add_seat(self) -> None:
+        seat = Seat(self)
+        thread = threading.Thread(
+            target=seat.work,
+            name=f"guaco-{self.queue.name}-{len(self._threads) + 1}",
+            daemon=True,
+        )
+        self._seats.append(seat)
+        self._threads.append(thread)
+        thread.start()
+
+    def _carry(self) -> None:
+        """The monitor: sleeps until the engine has something to say."""
+        while not self._is_over:
+            for kind, _tag, _error, payload in self.box.take(-1):
+                if kind == INTERRUPT:
+                    for seat in self._seats:
+                        seat.interrupt(payload[0])
+                elif kind == STUCK:
+                    self._replace(payload[0])
+
+    def _replace(self, run_id: int) -> None:
+        """A thread that does not end is left behind; another takes its seat."""
+        for seat in self._seats:
+            if seat.running[0] == run_id:
+                log.error("task %d goes on after its timeout; its thread is "
+                          "left behind", run_id)
+                seat.is_abandoned = True
+                self._seats.remove(seat)
+                self._add_seat()
+                return
+
+    def _end_monitor(self) -> None:
+        self._is_over = True
+        self.box.ring()
+        if self._monitor is not None:
+            self._monitor.join()
+
+    def stop(self, timeout: float | None) -> bool:
+        if threading.current_thread() in self._threads:
+            raise QueueError("a task cannot wait for its own worker to stop")
+        self.drain()
+        end = None if timeout is None else time.monotonic() + timeout
+        for thread in list(self._threads):
+            left = None if end is None else max(0.0, end - time.monotonic())
+            thread.join(left)
+        main_ended = True
+        if self._main_done is not None:
+            left = None if end is None else max(0.0, end - time.monotonic())
+            main_ended = self._main_done.wait(left)
+        self._end_monitor()
+        if any(t.is_alive() for t in self._threads) or not main_ended:
+            return False
+        self._close()
+        return True
+
+    def release(self) -> None:
+        """Give back what still runs, as the process is about to end."""
+        for seat in self._seats:
+            seat.release()
+
+
+class AsyncWorkers(Workers):
+    """``count`` tasks at a time on one event loop."""
+
+    def __init__(
+        self, queue: Queue, count: int, *, exit_when_stuck: bool = False
+    ) -> None:
+        super().__init__(queue, count, exit_when_stuck=exit_when_stuck)
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._runs: dict[int, Run] = {}
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._idle: asyncio.Event
+
+    def start(self, *, keeper: bool = True, periodic: bool = True) -> None:
+        self._open(keeper=keeper, periodic=periodic, wants_ready=True)
+        self._thread = threading.Thread(
+            target=self._main, name=f"guaco-{self.queue.name}", daemon=True
+        )
+        self._thread.start()
+
+    def _main(self) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        # Plain functions run beside the loop, as many as there are slots.
+        self._loop.set_default_executor(
+            concurrent.futures.ThreadPoolExecutor(self.count)
+        )
+        self._idle = asyncio.Event()
+        queue = self.queue
+        queue._call_hooks(queue._startup)
+        self._loop.add_reader(self.box.fileno(), self._read)
+        self._pump()
+        try:
+            await self._idle.wait()
+            if self._running:
+                await asyncio.wait(self._running.values())
+        finally:
+            self._loop.remove_reader(self.box.fileno())
+            queue._call_hooks(queue._shutdown)
+
+    def _read(self) -> None:
+        for kind, _tag, _error, payload in self.box.take(0):
+            if kind == INTERRUPT:
+                task = self._running.get(payload[0])
+                if task is not None:
+                    task.cancel()
+            elif kind == STUCK:
+                log.error("task %d goes on after its timeout", payload[0])
+        self._pump()
+
+    def _pump(self) -> None:
+        """Begin what can be begun."""
+        if self.is_draining:
+            self._idle.set()
+            return
+        while len(self._running) < self.count:
+            try:
+                run = self.worker.next(0)
+            except Exception:
+                log.exception("queue %s: its store", self.queue.name)
+                asyncio.get_running_loop().call_later(ERROR_PAUSE_S, self._pump)
+                return
+            if run is None:
+                return
+            task = asyncio.get_running_loop().create_task(
+                aperform(self.queue, run)
+            )
+            self._running[run.id] = task
+            self._runs[run.id] = run
+            task.add_done_callback(functools.partial(self._done, run.id))
+
+    def _done(self, run_id: int, task: asyncio.Task[None]) -> None:
+        self._running.pop(run_id, None)
+        self._runs.pop(run_id, None)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            log.error("task %d", run_id, exc_info=exc)
+        self._pump()
+
+    def stop(self, timeout: float | None) -> bool:
+        self.drain()
+        if self._thread is not None:
+            self._thread.join(None if timeout is None else max(0.0, timeout))
+            if self._thread.is_alive():
+                return False
+        self._close()
+        return True
+
+    def release(self) -> None:
+        for run in list(self._runs.values()):
+            with contextlib.suppress(Error):  # it ended meanwhile
+                run.finish(RELEASED)
+
+
+def open_workers(
+    queue: Queue, count: int, kind: str, *, exit_when_stuck: bool = False
+) -> ThreadWorkers | AsyncWorkers:
+    """The workers of a kind that run in this process."""
+    match kind:
+        case "thread":
+            return ThreadWorkers(queue, count, exit_when_stuck=exit_when_stuck)
+        case "async":
+            return AsyncWorkers(queue, count, exit_when_stuck=exit_when_stuck)
+        case "process":
+            raise QueueError(
+                "process workers are started by `guaco work -k process`"
+            )
+    raise ValueError(f"kind is thread or async, not {kind!r}")

@@ -314,3 +314,60 @@ class LoopCore:
 
     def _spawn(self, coro: Coroutine[Any, Any, Any], /) -> asyncio.Task[Any]:
         """A Task whose first step has run; for tests of the C function."""
+class ClientDisconnected(Error, OSError):
+    """Raised by send() when the other side is gone (ASGI 2.4), and by write()
+    of WSGI."""
+
+@final
+class Pool:
+    """A queue of WSGI calls for the threads that run()."""
+
+    def __new__(cls) -> Self: ...
+    def run(self, /) -> None:
+        """Run calls until close(); the target of a thread."""
+
+    def close(self, /) -> None:
+        """Let the threads end when the queue is empty."""
+
+@final
+class Server:
+    """An HTTP server inside a guaco.loop.Loop; guaco.Server is what people use.
+
+    ``interface`` is "asgi" or "wsgi"; ``options`` has the values of the command
+    line by their long names, times in seconds; ``hooks`` has what the faces
+    call back, see guaco._server.  ValueError for a value out of range,
+    TypeError for another loop, KeyError for a hook that is missing.
+    """
+
+    def __new__(
+        cls,
+        loop: LoopCore,
+        app: Any,
+        interface: str,
+        options: dict[str, Any],
+        hooks: dict[str, Any],
+        /,
+    ) -> Self: ...
+    def listen(self, fd: int, /) -> None:
+        """Take a bound, listening stream socket, before start().  ValueError
+        when it is none; guaco.Error after start()."""
+
+    def start(self, /) -> None:
+        """Accept connections."""
+
+    def drain(self, seconds: float, done: Callable[[], object], /) -> None:
+        """Accept no more, let what is open finish, abort it after ``seconds``;
+        then call ``done``.  A second call only shortens the time."""
+
+    def cancel(self, /) -> int:
+        """Cancel the tasks of requests; how many there were."""
+
+    def running(self, /) -> int:
+        """Application calls that have not returned."""
+
+    def stats(self, /) -> dict[str, int]:
+        """Counters since start: connections, requests, errors, timeouts,
+        bytes_in, bytes_out, connections_open, exchanges_open."""
+
+    def close(self, /) -> None:
+        """Abort what is open and close the sockets."""

@@ -41,7 +41,7 @@ def main() -> int:
     channel = socket.socket(fileno=int(number))
     channel.set_inheritable(False)
     order, sockets = receive_order(channel)
-    role = order.get("role")
+    role: str = order["role"]
     if role == "web":
         return WebWorker(order, channel, sockets).run()
     module = importlib.import_module(_ROLES[role])
@@ -94,8 +94,8 @@ class WebWorker:
             )
         except BaseException as exc:
             return self._failed(exc)
-        server.on_start = self._ready
-        server.on_stop = lambda: self._send("draining")
+        server.on_start = lambda: self._tell("ready", pid=os.getpid())
+        server.on_stop = lambda: self._tell("draining")
         self._stop = server.shutdown
         runner = asyncio.Runner(loop_factory=guaco.loop.new_event_loop)
         with runner:
@@ -122,8 +122,8 @@ class WebWorker:
 
     # ---- the channel
 
-    def _ready(self) -> None:
-        self._send("ready", pid=os.getpid())
+    def _tell(self, event: str, **more: Any) -> None:
+        self._send(event, **more)
 
     def _send(self, event: str, **more: Any) -> bool:
         message = json.dumps({"event": event, **more}).encode()

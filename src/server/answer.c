@@ -341,18 +341,22 @@ inform_op(struct guaco_exchange *face, int status,
           const struct guaco_field *fields, size_t count)
 {
     struct guaco__exchange *x = guaco__exchange_of(face);
+    struct guaco__buf *out = &x->server->scratch; /* a head may be held */
     int rc;
 
     if (x->conn == NULL || x->conn->has_failed)
         return GUACO_E_CLOSED;
-    if (x->answer != GUACO__ANSWER_NONE)
+    if (x->answer != GUACO__ANSWER_NONE && x->answer != GUACO__ANSWER_HEAD)
         return GUACO_E_STATE;
     if (x->request.version_minor == 0)
         return GUACO_E_UNSUPPORTED;
     if (status == 100)
         return GUACO_E_INVALID;
-    rc =
-        queue_spare(x, guaco__h1_write_inform(&x->head, status, fields, count));
+    guaco__buf_reset(out);
+    rc = guaco__h1_write_inform(out, status, fields, count);
+    if (rc < 0)
+        return rc == GUACO_E_LIMIT ? GUACO_E_INVALID : rc;
+    rc = guaco__stream_write(&x->conn->stream, guaco__buf_data(out), out->len);
     if (rc == GUACO_OK)
         guaco__conn_touch(x->conn);
     return rc;

@@ -233,8 +233,9 @@ struct guaco_exchange {
 
 /*
  * Send an informational response (100 is the server's own business and is
- * refused; 103 Early Hints is what this is for).  May be repeated, before
- * start.  Returns 0, GUACO_E_INVALID (status not 1xx, a field not acceptable),
+ * refused; 103 Early Hints is what this is for).  May be repeated, until the
+ * head leaves: before start, or after it while nothing is sent yet (see there).
+ * Returns 0, GUACO_E_INVALID (status not 1xx, a field not acceptable),
  * GUACO_E_UNSUPPORTED (HTTP/1.0), GUACO_E_STATE, GUACO_E_NOMEM or
  * GUACO_E_CLOSED.
  */

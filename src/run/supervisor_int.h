@@ -3,8 +3,8 @@
 
 /*
  * What the files of the supervisor share: worker.c is the life of one child
- * process, supervisor.c decides what runs in which slot, keepers.c and reload.c
- * add to it.
+ * process, supervisor.c decides what runs in which slot, tree.c sets it up,
+ * keepers.c and reload.c add to it.
  */
 
 #include <limits.h>
@@ -132,12 +132,21 @@ void guaco__tree_read_signals(struct tree *tree);
 /* Give every slot a successor: SIGHUP, or a file has changed. */
 void guaco__tree_reload(struct tree *tree);
 
+/* Start a worker in an empty slot; a failure is tried again after a pause. */
+void guaco__slot_start(struct slot *slot);
+
+/* ---- tree.c ---- */
+
+/* Make all that the options ask for; nothing runs yet.  Whatever it returns,
+ * close follows. */
+int guaco__tree_open(struct tree *tree, struct guaco_error *err);
+
+/* No worker is left. */
+void guaco__tree_close(struct tree *tree);
+
 /* Add a slot at the end; NULL when out of memory. */
 struct slot *guaco__tree_add_slot(struct tree *tree, enum role role,
                                   size_t index, unsigned concurrency);
-
-/* Start a worker in an empty slot; a failure is tried again after a pause. */
-void guaco__slot_start(struct slot *slot);
 
 /* ---- keepers.c ---- */
 

@@ -35,9 +35,12 @@ guaco__role_name(enum role role)
 void
 guaco__worker_name(const struct worker *worker, char out[64])
 {
-    snprintf(out, 64, "%s worker %zu (pid %ld)",
-             guaco__role_name(worker->slot->role), worker->slot->index,
-             (long)worker->pid);
+    const struct slot *slot = worker->slot;
+
+    snprintf(out, 64, "%s%s %zu (pid %ld)", guaco__role_name(slot->role),
+             slot->role == ROLE_WEB || slot->role == ROLE_TASKS ? " worker"
+                                                                : "",
+             slot->index, (long)worker->pid);
 }
 
 /* ---- the end ---- */

@@ -6,6 +6,8 @@ start in place of an interpreter (--python).  The target says how it behaves:
     fake:crash     dies by SIGKILL before it is ready
     fake:FILE      does what the file says now: one of the words above
 
+A task worker reports one queue, in the store that FAKE_STORE names.
+
 On the line "die" it kills itself, on "leave" it drains by itself, on "exit N" it exits.
 """
 
@@ -61,7 +63,7 @@ if start["role"] == "queue-admin":
     print("admin", *start["operands"], flush=True)
     sys.exit(7)
 if start["role"] == "tasks":
-    send(event="queues", queues=[{"name": "q", "url": "memory:"}])
+    send(event="queues", queues=[{"name": "q", "url": os.environ["FAKE_STORE"]}])
 send(event="ready", pid=os.getpid())
 
 connections: set[socket.socket] = set()

@@ -29,7 +29,7 @@ def python(tmp_path: pathlib.Path) -> str:
 
 
 @pytest.fixture
-def serve(start: Start, python: str) -> Start:
+def serve(start: Start, python: str, tmp_path: pathlib.Path) -> Start:
     """serve(target, *options): guaco serve on a free port, with fake workers."""
 
     def run(target: str, *options: str, command: str = "serve") -> Program:
@@ -41,6 +41,7 @@ def serve(start: Start, python: str) -> Start:
             python,
             *(() if command == "work" else ("--bind", "127.0.0.1:0")),
             *options,
+            env={"FAKE_STORE": f"sqlite:///{tmp_path / 'q.db'}"},
         )
 
     return run
@@ -332,20 +333,52 @@ def test_a_worker_that_is_not_ready_in_time_is_killed(
     assert "--timeout-worker-start" in tree.output
 
 
+def children(tree: Program, word: str) -> list[int]:
+    """The tree's children whose command line has the word, by pid."""
+    listed = pathlib.Path(f"/proc/{tree.pid}/task/{tree.pid}/children").read_text()
+    found = []
+    for pid in map(int, listed.split()):
+        try:
+            command = pathlib.Path(f"/proc/{pid}/cmdline").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+        if word in command.split("\0"):
+            found.append(pid)
+    return found
+
+
 @pytest.mark.parametrize(
-    ("kind", "slots", "concurrency"), [("thread", 1, 3), ("process", 3, 1)]
+    ("kind", "slots"), [("thread", 1), ("async", 1), ("process", 3)]
 )
-def test_kinds_of_task_workers(
-    serve: Start, kind: str, slots: int, concurrency: int
-) -> None:
+def test_kinds_of_task_workers(serve: Start, kind: str, slots: int) -> None:
     tree = serve("fake:serve", "-w", "3", "-k", kind, command="work")
     tree.read_until("workers ready")
-    children = pathlib.Path(f"/proc/{tree.pid}/task/{tree.pid}/children")
-    pids = children.read_text().split()
-    commands = [pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
-    workers = [c for c in commands if b"guaco._worker" in c]
-    assert len(workers) == slots
+    assert len(children(tree, "guaco._worker")) == slots
     assert tree.stop() == 0
+
+
+def test_up_runs_web_and_task_workers(serve: Start) -> None:
+    tree = serve("fake:serve", "-w", "2", "-c", "3", command="up")
+    url = tree.url()
+    assert len(children(tree, "guaco._worker")) == 3
+    assert {ask(url)["role"] for _ in range(20)} == {"web"}
+    os.killpg(tree.pid, signal.SIGINT)
+    assert tree.wait() == 0
+    assert "unexpectedly" not in tree.output
+
+
+def test_each_store_has_one_keeper_which_is_replaced_and_goes_last(
+    serve: Start,
+) -> None:
+    tree = serve("fake:serve", "-w", "3", "-k", "process", command="work")
+    tree.read_until("workers ready")
+    [keeper] = children(tree, "_keeper")
+    os.kill(keeper, signal.SIGKILL)
+    tree.read_until(r"keeper 0 .* ended unexpectedly: signal 9")
+    until(lambda: children(tree, "_keeper"), "another keeper runs")
+    assert children(tree, "_keeper") != [keeper]
+    assert tree.stop() == 0
+    assert tree.output.count("unexpectedly") == 1
 
 
 def test_queue_runs_one_worker_and_ends_with_its_code(

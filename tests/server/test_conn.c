@@ -375,6 +375,49 @@ pressure_is_told_and_relieved(void **state)
 }
 
 static void
+relief_is_told_although_a_later_piece_was_taken(void **state)
+{
+    struct world w;
+    static char filler[300000];
+    struct guaco_bytes large = {filler, sizeof(filler), NULL, NULL};
+    struct guaco_bytes small = {filler, 1, NULL, NULL};
+    int rc = GUACO_OK;
+
+    (void)state;
+    open_world(&w);
+    client_say(&w.c, GET("/later"));
+    guaco_exchange_start(w.f.later, 200, NULL, 0, false);
+    for (int i = 0; i < 10 && rc == GUACO_OK; i++)
+        rc = guaco_exchange_body(w.f.later, large, true);
+    fixture_told(&w.f);
+    for (int i = 0; i < 50 && rc == GUACO_E_AGAIN; i++) {
+        while (recv(w.c.fd, filler, sizeof(filler), 0) > 0)
+            continue;
+        rc = guaco_exchange_body(w.f.later, small, true);
+    }
+    assert_int_equal(rc, GUACO_OK);
+    while (recv(w.c.fd, filler, sizeof(filler), 0) > 0)
+        fixture_turns(&w.f);
+    assert_string_equal(fixture_told(&w.f), "writable;");
+    close_world(&w);
+}
+
+static void
+a_reset_is_the_end_and_no_half_close(void **state)
+{
+    struct world w;
+
+    (void)state;
+    open_world(&w);
+    client_say(&w.c, GET("/") GET("/later"));
+    client_close(&w.c); /* with bytes unread, which resets */
+    assert_string_equal(fixture_told(&w.f),
+                        "begin /;gone 0;begin /later;end;gone 1;");
+    assert_true(guaco__list_is_empty(&w.f.server->conns));
+    fixture_close(&w.f);
+}
+
+static void
 an_aborted_answer_is_seen_to_be_cut(void **state)
 {
     struct world w;
@@ -657,6 +700,8 @@ main(void)
         cmocka_unit_test(answers_to_a_client_that_left_are_refused),
         cmocka_unit_test(a_slow_reader_holds_the_answer_back_and_gets_all),
         cmocka_unit_test(pressure_is_told_and_relieved),
+        cmocka_unit_test(relief_is_told_although_a_later_piece_was_taken),
+        cmocka_unit_test(a_reset_is_the_end_and_no_half_close),
         cmocka_unit_test(an_aborted_answer_is_seen_to_be_cut),
         cmocka_unit_test(a_refused_begin_is_503_and_not_told_more),
         cmocka_unit_test(beyond_the_concurrency_limit_it_is_503),

@@ -33,46 +33,52 @@ enum next {
 
 /* ---- input ---- */
 
-/* Where recv may put bytes: behind what waits in `in`, else in the server's
- * buffer. */
-static enum next
-read_some(struct guaco__conn *c, struct guaco__input *in)
+/* What waits in `in`. */
+static struct guaco__input
+kept_input(const struct guaco__conn *c)
 {
-    struct guaco__server *server = c->server;
-    char *at = server->read_buf;
-    size_t room = GUACO__READ_BYTES;
-    ssize_t n;
+    char *at = c->in.len > 0 ? guaco__buf_data(&c->in) : c->server->read_buf;
 
-    if (c->in.len > 0) {
-        size_t left = c->in.cap - c->in.len;
+    return (struct guaco__input){at, c->in.len};
+}
 
-        /* grows with what comes: a client that trickles gets a page */
-        room = c->in.len < GROW_BYTES_MIN ? GROW_BYTES_MIN : c->in.len;
-        if (room > GROW_BYTES_MAX)
-            room = GROW_BYTES_MAX;
-        if (room > left)
-            room = left;
-        if (room == 0 || guaco__buf_reserve(&c->in, room) < 0)
-            return NEXT_WAIT;
-        at = guaco__buf_end(&c->in);
-    }
-    n = guaco__stream_recv(&c->stream, at, room);
-    if (n == GUACO_E_AGAIN)
-        return NEXT_WAIT;
-    c->is_eof = n == 0;
-    c->has_failed = n < 0;
+/* Room behind what waits in `in`.  Gives its size, 0 for none; it grows with
+ * what comes: a client that trickles gets a page. */
+static size_t
+make_room(struct guaco__conn *c)
+{
+    size_t left = c->in.cap - c->in.len;
+    size_t room = c->in.len < GROW_BYTES_MIN ? GROW_BYTES_MIN : c->in.len;
+
+    if (room > GROW_BYTES_MAX)
+        room = GROW_BYTES_MAX;
+    if (room > left)
+        room = left;
+    return room > 0 && guaco__buf_reserve(&c->in, room) == GUACO_OK ? room : 0;
+}
+
+/* Read once: behind what waits in `in`, else into the server's buffer.  Gives
+ * all that there is then; *has_read tells whether it became more. */
+static struct guaco__input
+read_some(struct guaco__conn *c, bool *has_read)
+{
+    bool is_behind = c->in.len > 0;
+    size_t room = is_behind ? make_room(c) : GUACO__READ_BYTES;
+    char *at = is_behind ? guaco__buf_end(&c->in) : c->server->read_buf;
+    ssize_t n = GUACO_E_AGAIN;
+
+    if (room > 0)
+        n = guaco__stream_recv(&c->stream, at, room);
+    *has_read = n > 0;
+    c->is_eof |= n == 0;
+    c->has_failed |= n == GUACO_E_CLOSED;
     if (n <= 0)
-        return NEXT_STEP;
-    server->stats.bytes_in += (uint64_t)n;
-    if (c->in.len > 0) {
-        guaco__buf_commit(&c->in, (size_t)n);
-        in->at = guaco__buf_data(&c->in);
-        in->len = c->in.len;
-    } else {
-        in->at = at;
-        in->len = (size_t)n;
-    }
-    return NEXT_STEP;
+        return kept_input(c);
+    c->server->stats.bytes_in += (uint64_t)n;
+    if (!is_behind)
+        return (struct guaco__input){at, (size_t)n};
+    guaco__buf_commit(&c->in, (size_t)n);
+    return kept_input(c);
 }
 
 /* Keep what was not consumed. */
@@ -508,14 +514,6 @@ run_with(struct guaco__conn *c, struct guaco__input *in, bool has_read)
     }
 }
 
-static struct guaco__input
-kept_input(const struct guaco__conn *c)
-{
-    char *at = c->in.len > 0 ? guaco__buf_data(&c->in) : c->server->read_buf;
-
-    return (struct guaco__input){at, c->in.len};
-}
-
 void
 guaco__conn_run(struct guaco__conn *c)
 {
@@ -529,11 +527,11 @@ static void
 on_event(struct guaco__stream *stream, unsigned events)
 {
     struct guaco__conn *c = (struct guaco__conn *)(void *)stream;
-    struct guaco__input in = kept_input(c);
     bool has_read = false;
+    struct guaco__input in = (events & GUACO__READABLE) != 0
+                                 ? read_some(c, &has_read)
+                                 : kept_input(c);
 
-    if ((events & GUACO__READABLE) != 0)
-        has_read = read_some(c, &in) == NEXT_STEP;
     run_with(c, &in, has_read);
 }
 

@@ -403,6 +403,24 @@ relief_is_told_although_a_later_piece_was_taken(void **state)
 }
 
 static void
+a_long_head_may_end_in_nothing(void **state)
+{
+    static char head[6000] = "GET / HTTP/1.1\r\nhost: a\r\nx: ";
+    struct world w;
+
+    (void)state;
+    memset(head + strlen(head), 'x', sizeof(head) - strlen(head));
+    open_world(&w);
+    client_say_bytes(&w.c, head, sizeof(head));
+    shutdown(w.c.fd, SHUT_WR); /* the buffer has moved, nothing came */
+    fixture_turns(&w.f);
+    client_hear(&w.c);
+    assert_true(w.c.is_closed);
+    assert_string_equal(fixture_told(&w.f), "");
+    close_world(&w);
+}
+
+static void
 a_reset_is_the_end_and_no_half_close(void **state)
 {
     struct world w;
@@ -701,6 +719,7 @@ main(void)
         cmocka_unit_test(a_slow_reader_holds_the_answer_back_and_gets_all),
         cmocka_unit_test(pressure_is_told_and_relieved),
         cmocka_unit_test(relief_is_told_although_a_later_piece_was_taken),
+        cmocka_unit_test(a_long_head_may_end_in_nothing),
         cmocka_unit_test(a_reset_is_the_end_and_no_half_close),
         cmocka_unit_test(an_aborted_answer_is_seen_to_be_cut),
         cmocka_unit_test(a_refused_begin_is_503_and_not_told_more),

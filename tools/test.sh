@@ -48,5 +48,5 @@ if [ ${#failed[@]} != 0 ]; then
     printf 'failed: %s\n' "${failed[@]}"
     status=1
 fi
-"$py" -m pytest tests/python tests/tools "$@" || status=1
+"$py" -m pytest tests/python tests/tools tests/conformance "$@" || status=1
 exit $status

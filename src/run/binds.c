@@ -182,6 +182,7 @@ add_tcp(struct guaco__binds *binds, struct guaco__bind *bind, const char *text,
         return rc;
     }
     describe(bind, &a);
+    assert(bind->fd_count == 0);
     if (binds->slots == 1) {
         bind->fds[0] = first;
         bind->fd_count = 1;
@@ -295,6 +296,8 @@ int
 guaco__binds_add(struct guaco__binds *binds, const char *address,
                  struct guaco_error *err)
 {
+    assert(binds->slots >= 1);
+    assert(binds->count <= GUACO__BINDS_MAX);
     if (binds->count == GUACO__BINDS_MAX)
         return guaco_fail(err, GUACO_E_LIMIT, 0, "more than %d addresses",
                           GUACO__BINDS_MAX);

@@ -1,6 +1,7 @@
 /* The keepers of a tree: one for each store that the workers have queues in.
  * What a keeper does is in queue/keeper.h; here it is a slot like any other. */
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,7 @@ add_one(struct tree *tree, const char *url)
         return;
     }
     slot->url = copy;
+    assert(slot->now == NULL);
     guaco__slot_start(slot);
 }
 

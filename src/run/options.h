@@ -138,29 +138,4 @@ guaco__options_help(enum guaco__option_command command, struct guaco__buf *out);
 int guaco__options_print(const struct guaco__options *options,
                          struct guaco__buf *out);
 
-/* The row nearest to a misspelt name, or NULL when none is near. */
-const struct guaco__option *
-guaco__options_nearest(enum guaco__option_command command, const char *name);
-
-/* Take one value as text, for the readers of the sources; private to
- * options*.c.  `item` of a list is added to what the same source gave. */
-int guaco__options_take(struct guaco__options *options,
-                        const struct guaco__option *option, const char *text,
-                        size_t len, enum guaco__option_origin origin,
-                        const char *source, struct guaco_error *err);
-
-/* The keys of [tool.guaco], private to options*.c. */
-int guaco__options_take_file(struct guaco__options *options,
-                             const struct guaco__toml *file,
-                             struct guaco_error *err);
-
-/* A row by its name, len bytes, '_' counting as '-'; NULL when the command has
- * none such. */
-const struct guaco__option *
-guaco__options_find(enum guaco__option_command command, const char *name,
-                    size_t len);
-
-/* The names of the commands, for messages. */
-const char *guaco__options_command_name(enum guaco__option_command command);
-
 #endif

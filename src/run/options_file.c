@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "run/options.h"
+#include "options_int.h"
 #include "run/toml.h"
 
 static int

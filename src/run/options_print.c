@@ -3,9 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "run/options.h"
-
-#define NAME_BYTES_MAX 40u
+#include "options_int.h"
 
 static void
 write_value(const struct guaco__option *o, const struct guaco__option_value *v,

@@ -218,6 +218,7 @@ slot_ready(struct slot *slot, struct worker *worker)
 
     guaco__worker_name(worker, name);
     guaco__log(tree->log, GUACO_LOG_DEBUG, "supervisor", "%s is ready", name);
+    assert(worker->state == WORKER_READY);
     if (worker == slot->next) {
         struct worker *before = slot->now;
         slot->now = worker;
@@ -250,6 +251,8 @@ slot_died(struct slot *slot, struct worker *worker,
     struct tree *tree = slot->tree;
     uint64_t age_ns = guaco__clock_mono_ns() - worker->start_ns;
 
+    assert(slot->now == NULL);
+    assert(tree->state != TREE_STOPPING);
     if (!worker->has_told)
         log_death(worker, end);
     if (tree->state == TREE_STARTING && slot->role != ROLE_KEEPER) {
@@ -314,16 +317,35 @@ slot_leaves(struct slot *slot, struct worker *worker)
         guaco__slot_start(slot);
 }
 
+/* What holds of a slot between two events. */
+static void
+check_slot(const struct slot *slot)
+{
+    const struct worker *now = slot->now;
+    const struct worker *next = slot->next;
+
+    assert(now == NULL || now->slot == slot);
+    assert(now == NULL || !guaco__timer_is_armed(&slot->again));
+    assert(next == NULL || next->slot == slot);
+    assert(next == NULL || next != now);
+    assert(next == NULL || next->state != WORKER_READY);
+    assert((slot->role == ROLE_KEEPER) == (slot->url != NULL));
+    assert(slot->role != ROLE_KEEPER || next == NULL);
+    assert(slot->tried <= slot->tree->generation);
+}
+
 void
 guaco__slot_event(struct slot *slot, struct worker *worker,
                   enum worker_event event, const struct guaco__process_end *end)
 {
     assert(worker->slot == slot);
+    assert((event == WORKER_ENDED) == (end != NULL));
     switch (event) {
-    case WORKER_IS_READY: slot_ready(slot, worker); return;
-    case WORKER_LEAVES: slot_leaves(slot, worker); return;
-    case WORKER_ENDED: slot_ended(slot, worker, end); return;
+    case WORKER_IS_READY: slot_ready(slot, worker); break;
+    case WORKER_LEAVES: slot_leaves(slot, worker); break;
+    case WORKER_ENDED: slot_ended(slot, worker, end); break;
     }
+    check_slot(slot);
 }
 
 /* ---- running ---- */

@@ -167,6 +167,8 @@ step_into(struct toml_reader *r, struct guaco__toml **table,
 {
     struct guaco__toml *next = member(*table, name);
 
+    assert((*table)->type == GUACO__TOML_TABLE);
+    assert(name.at != NULL);
     if (next == NULL) {
         *table = add(r, *table, name, GUACO__TOML_TABLE);
         return *table == NULL ? GUACO_E_NOMEM : GUACO_OK;
@@ -186,6 +188,7 @@ step_into(struct toml_reader *r, struct guaco__toml **table,
 static int
 read_array(struct toml_reader *r, struct guaco__toml *array)
 {
+    assert(*r->at == '[');
     array->type = GUACO__TOML_ARRAY;
     r->at++;
     for (;;) {
@@ -245,6 +248,7 @@ read_pair(struct toml_reader *r, struct guaco__toml *table, bool top)
 static int
 read_inline_table(struct toml_reader *r, struct guaco__toml *table)
 {
+    assert(*r->at == '{');
     table->type = GUACO__TOML_TABLE;
     r->at++;
     skip_blanks(r);
@@ -278,6 +282,7 @@ read_container(struct toml_reader *r, struct guaco__toml *value)
     r->depth++;
     int rc = *r->at == '[' ? read_array(r, value) : read_inline_table(r, value);
     r->depth--;
+    assert(r->depth >= 0);
     value->is_frozen = true;
     return rc;
 }
@@ -326,6 +331,8 @@ open_item(struct toml_reader *r, const struct key *key,
         if (rc != GUACO_OK)
             return rc;
     }
+    assert(key->count >= 1);
+    assert(key->count <= GUACO__TOML_DEPTH_MAX);
     struct guaco_slice name = key->parts[key->count - 1];
     struct guaco__toml *array = member(*table, name);
     if (array == NULL)

@@ -37,22 +37,20 @@ read_scalar_value(struct toml_reader *r, int digits, char **to)
     return GUACO_OK;
 }
 
-/* "\" at the end of a line: all white space up to the next text goes. */
+/* "\" at the end of a line: all white space up to the next text goes.  Only
+ * white space may stand between it and the line's end. */
 static int
 skip_line_end(struct toml_reader *r)
 {
     bool newline = false;
 
-    for (; r->at < r->end && strchr(" \t\r\n", *r->at) != NULL; r->at++) {
-        if (*r->at == '\0')
-            break;
-        if (*r->at == '\r' && !guaco__toml_sees(r, "\r\n"))
-            break;
+    for (; r->at < r->end; r->at++) {
+        bool is_crlf = guaco__toml_sees(r, "\r\n");
         if (*r->at == '\n') {
             newline = true;
             r->line++;
-        } else if (!newline && *r->at == '\r') {
-            continue;
+        } else if (*r->at != ' ' && *r->at != '\t' && !is_crlf) {
+            break;
         }
     }
     return newline ? GUACO_OK : guaco__toml_wrong(r, "bad escape");

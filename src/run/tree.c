@@ -35,6 +35,8 @@ guaco__tree_add_slot(struct tree *tree, enum role role, size_t index,
 {
     struct slot *slot = calloc(1, sizeof *slot);
 
+    assert(index < GUACO__BIND_SLOTS_MAX);
+    assert(role != ROLE_TASKS || concurrency > 0);
     if (slot == NULL)
         return NULL;
     slot->tree = tree;
@@ -57,6 +59,7 @@ worker_count(const struct tree *tree, const char *name)
         struct guaco__limits limits = guaco__cgroup_limits("");
         n = guaco__cgroup_cpus(&limits);
     }
+    assert(n >= 1);
     return n > GUACO__BIND_SLOTS_MAX ? GUACO__BIND_SLOTS_MAX : (unsigned)n;
 }
 

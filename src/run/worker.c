@@ -94,6 +94,7 @@ on_deadline(struct guaco__timer *timer)
     struct worker *w = GUACO__OF(timer, struct worker, deadline);
     char name[64];
 
+    assert(w->state == WORKER_STARTING || w->state == WORKER_DRAINING);
     guaco__worker_name(w, name);
     guaco__log(w->tree->log, GUACO_LOG_ERROR, "supervisor", "%s %s; killed",
                name,
@@ -122,6 +123,8 @@ void
 guaco__worker_drain(struct worker *w)
 {
     static const char command[] = "{\"command\":\"drain\"}";
+    assert(w->pidfd >= 0);
+
     bool by_channel = w->state == WORKER_READY && w->channel >= 0 &&
                       w->slot->role != ROLE_KEEPER;
 
@@ -195,6 +198,7 @@ read_message(struct worker *w, const char *text, size_t len)
 static void
 close_channel(struct worker *w)
 {
+    assert(w->channel >= 0);
     guaco__watch_stop(&w->channel_watch);
     close(w->channel);
     w->channel = -1;
@@ -330,6 +334,7 @@ end_now(struct worker *w)
     struct pollfd wait = {.fd = w->pidfd, .events = POLLIN};
     struct guaco__process_end end;
 
+    assert(w->pid > 0);
     guaco__process_signal(w->pidfd, SIGKILL);
     while (guaco__process_wait(w->pidfd, &end) == GUACO_E_AGAIN)
         poll(&wait, 1, -1);
@@ -343,6 +348,8 @@ guaco__worker_start(struct slot *slot, struct worker **worker,
     struct worker *w = calloc(1, sizeof *w);
     int theirs = -1;
 
+    assert(tree->state != TREE_STOPPING);
+    assert((slot->role == ROLE_KEEPER) == (slot->url != NULL));
     if (w == NULL)
         return guaco_fail(err, GUACO_E_NOMEM, 0, "start a worker");
     w->tree = tree;

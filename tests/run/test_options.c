@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "run/options_int.h"
 #include "run/toml.h"
 
 #include "../failing_malloc.h"

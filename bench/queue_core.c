@@ -6,6 +6,7 @@
  *     queue_core [FOLDER]       FOLDER: where the SQLite file goes
  */
 
+#include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,17 +210,38 @@ bench_pick_up(const char *url)
     guaco_broker_close(broker);
 }
 
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+/* The file, its log, and the folder of its bell. */
+static void
+remove_files(const char *path)
+{
+    static const char *const endings[] = {"", "-wal", "-shm", "-wake"};
+    char full[320];
+
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        snprintf(full, sizeof full, "%s%s", path, endings[i]);
+        (void)nftw(full, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
-    char path[256], normal[320], full[320], clean[600];
+    char path[256], normal[320], full[320];
 
     setvbuf(stdout, NULL, _IONBF, 0);
     snprintf(path, sizeof path, "%s/guaco-bench.db",
              argc > 1 ? argv[1] : "/tmp");
     snprintf(normal, sizeof normal, "sqlite:///%s", path);
     snprintf(full, sizeof full, "sqlite:///%s?synchronous=full", path);
-    snprintf(clean, sizeof clean, "rm -rf '%s' '%s'-*", path, path);
 
     printf("memory\n");
     bench_enqueue("memory:");
@@ -228,8 +250,7 @@ main(int argc, char **argv)
     const char *const names[] = {"SQLite, synchronous=NORMAL",
                                  "SQLite, synchronous=FULL"};
     for (int i = 0; i < 2; i++) {
-        if (system(clean) != 0)
-            return 1;
+        remove_files(path);
         printf("%s\n", names[i]);
         bench_enqueue(urls[i]);
         bench_jobs(urls[i], 64);
@@ -237,5 +258,6 @@ main(int argc, char **argv)
         bench_jobs(urls[i], 1);
         bench_pick_up(urls[i]);
     }
-    return system(clean) == 0 ? 0 : 1;
+    remove_files(path);
+    return 0;
 }

@@ -71,6 +71,7 @@ PUBLIC = {
     "queue": "queue",
     "schedule": "queue",
     "worker": "queue",
+    "keeper": "queue",
     "profile": "profile",
 }
 

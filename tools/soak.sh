@@ -18,6 +18,9 @@ for source in fuzz/fuzz_*.c; do
     fuzz/run.sh "$name" "$seconds" || failed=1
 done
 
+echo "== 1000 kills of workers and producers"
+"$build/tests/queue/test_kill" 1000 || failed=1
+
 echo "== tests/soak"
 "$py" -m pytest --timeout 7200 -s tests/soak || failed=1
 echo "commit $(git rev-parse HEAD)$(git diff --quiet HEAD || echo ', changed')"

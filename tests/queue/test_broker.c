@@ -773,12 +773,6 @@ setup_sqlite(void **state)
     return fixture_setup(state, "sqlite");
 }
 
-static int
-setup_sqlite_full(void **state)
-{
-    return fixture_setup(state, "sqlite-full");
-}
-
 int
 main(void)
 {
@@ -790,12 +784,7 @@ main(void)
     cmocka_unit_test_setup_teardown(name, setup_sqlite, fixture_teardown),
     const struct CMUnitTest sqlite[] = {TESTS(X)};
 #undef X
-#define X(name) \
-    cmocka_unit_test_setup_teardown(name, setup_sqlite_full, fixture_teardown),
-    const struct CMUnitTest sqlite_full[] = {TESTS(X)};
-#undef X
     fixture_clock_init();
     return cmocka_run_group_tests(memory, NULL, NULL) +
-           cmocka_run_group_tests(sqlite, NULL, NULL) +
-           cmocka_run_group_tests(sqlite_full, NULL, NULL);
+           cmocka_run_group_tests(sqlite, NULL, NULL);
 }

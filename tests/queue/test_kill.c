@@ -320,6 +320,6 @@ main(int argc, char **argv)
     };
 
     if (argc > 1)
-        kills = atoi(argv[1]);
+        kills = (int)strtol(argv[1], NULL, 10);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

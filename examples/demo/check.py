@@ -87,7 +87,7 @@ class Tree:
     def move_clock(self, milliseconds: int) -> None:
         """Shift the wall clock of every process of the tree, at once."""
         with open(self.clock, "r+b") as file:
-            file.write(struct.pack("=q", milliseconds))
+            file.write(struct.pack("=q", milliseconds * 1_000_000))
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)

@@ -178,6 +178,7 @@ poll_uv(struct guaco__loop *loop, bool wait)
     }
     if (!block)
         loop->now_ns = guaco__clock_mono_ns();
+    loop->polls++;
     uv_run(&loop->uv, block ? UV_RUN_ONCE : UV_RUN_NOWAIT);
     guaco__loop_attach(loop);
 }

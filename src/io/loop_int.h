@@ -28,6 +28,7 @@ struct guaco__loop {
     bool is_post_closed;
     struct guaco__list batch; /* posts taken over for this turn */
 
+    uint64_t polls;    /* begun since the loop was made */
     unsigned unpolled; /* turns since the last poll */
     bool is_running;
     bool is_stopping;

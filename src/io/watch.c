@@ -19,6 +19,7 @@ struct guaco__poll {
     uv_poll_t uv;
     struct guaco__watch *watch; /* NULL once stopped */
     unsigned armed;             /* of enum guaco__watch_event */
+    uint64_t armed_poll;        /* loop->polls then */
 };
 
 _Static_assert((int)GUACO__READABLE == (int)UV_READABLE, "passed through");
@@ -36,8 +37,11 @@ arm(struct guaco__poll *poll, unsigned events)
 {
     int rc = events == 0 ? uv_poll_stop(&poll->uv)
                          : uv_poll_start(&poll->uv, (int)events, on_poll);
-    if (rc == 0)
+    if (rc == 0) {
+        struct guaco__loop *loop = poll->uv.loop->data;
         poll->armed = events;
+        poll->armed_poll = loop->polls;
+    }
     return rc;
 }
 
@@ -91,6 +95,40 @@ status_of(int uv_rc)
     }
 }
 
+struct search {
+    int fd;
+    struct guaco__watch *parked;
+};
+
+static void
+check_parked(uv_handle_t *handle, void *arg)
+{
+    struct search *search = arg;
+    uv_os_fd_t fd;
+
+    if (handle->type != UV_POLL || uv_is_closing(handle) ||
+        uv_fileno(handle, &fd) < 0 || fd != search->fd)
+        return;
+    struct guaco__watch *watch =
+        GUACO__OF((uv_poll_t *)handle, struct guaco__poll, uv)->watch;
+    if (watch->is_parked)
+        search->parked = watch;
+}
+
+/* Stop a parked watch of this number.  A walk over all handles, but it takes a
+ * socket that was closed while parked to come here. */
+static bool
+evict_parked(struct guaco__loop *loop, int fd)
+{
+    struct search search = {fd, NULL};
+
+    uv_walk(&loop->uv, check_parked, &search);
+    if (search.parked == NULL)
+        return false;
+    guaco__watch_stop(search.parked);
+    return true;
+}
+
 static void
 on_closed(uv_handle_t *handle)
 {
@@ -108,6 +146,8 @@ guaco__watch_start(struct guaco__watch *watch, struct guaco__loop *loop, int fd,
     if (poll == NULL)
         return guaco_fail(err, GUACO_E_NOMEM, 0, "watch descriptor %d", fd);
     int rc = init_poll(loop, poll, fd);
+    if (rc == UV_EEXIST && evict_parked(loop, fd))
+        rc = init_poll(loop, poll, fd);
     if (rc < 0) {
         free(poll);
         return guaco_fail(err, status_of(rc), -rc, "watch descriptor %d", fd);
@@ -137,7 +177,26 @@ guaco__watch_set(struct guaco__watch *watch, unsigned events)
     if ((missing != 0 || spare != 0) && arm(poll, events) < 0)
         return GUACO_E_IO;
     watch->interest = events;
+    watch->is_parked = false;
     return GUACO_OK;
+}
+
+/*
+ * libuv tells the kernel of a descriptor at its next poll, and aborts the
+ * process if the kernel then refuses it: what has not come to that yet must be
+ * disarmed, for the descriptor may be closed by then.
+ */
+void
+guaco__watch_park(struct guaco__watch *watch)
+{
+    struct guaco__poll *poll = watch->poll;
+    assert(poll != NULL);
+    const struct guaco__loop *loop = poll->uv.loop->data;
+
+    if (poll->armed_poll == loop->polls || (poll->armed & GUACO__WRITABLE) != 0)
+        (void)arm(poll, 0); /* stopping cannot fail */
+    watch->interest = 0;
+    watch->is_parked = true;
 }
 
 void
@@ -148,6 +207,7 @@ guaco__watch_stop(struct guaco__watch *watch)
     if (poll == NULL)
         return;
     watch->poll = NULL;
+    watch->is_parked = false;
     poll->watch = NULL;
     uv_close((uv_handle_t *)&poll->uv, on_closed);
 }

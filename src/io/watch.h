@@ -32,6 +32,7 @@ struct guaco__watch {
     struct guaco__poll *poll; /* private; NULL while stopped */
     void (*fn)(struct guaco__watch *watch, unsigned events);
     unsigned interest; /* private */
+    bool is_parked;    /* private */
 };
 
 /*
@@ -51,6 +52,14 @@ int guaco__watch_start(struct guaco__watch *watch, struct guaco__loop *loop,
 /* Change what is told.  Returns 0, or GUACO_E_IO if the kernel refuses; then
  * the interest is as before. */
 int guaco__watch_set(struct guaco__watch *watch, unsigned events);
+
+/*
+ * Tell nothing, and keep the registration for a guaco__watch_set() to come, but
+ * give it up (the watch is stopped) if another watch of the same number is
+ * started.  So fd may be closed without a word; whoever parks has to find out
+ * whether the number is still the same file before setting again.
+ */
+void guaco__watch_park(struct guaco__watch *watch);
 
 /* End; to be called before fd is closed.  Harmless when stopped or zeroed. */
 void guaco__watch_stop(struct guaco__watch *watch);

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sys/stat.h>
 
 #include "io/watch.h"
 
@@ -14,6 +15,8 @@ struct guaco__fd_watch {
     struct guaco__watch watch;
     LoopObject *loop; /* borrowed: it owns this */
     int fd;
+    bool is_socket;
+    ino_t inode;      /* of a socket: tells it from a later one */
     PyObject *reader; /* a handle, or NULL */
     PyObject *writer;
 };
@@ -46,12 +49,44 @@ on_ready(struct guaco__watch *watch, unsigned events)
 
 /* ---- the table ---- */
 
+static void
+forget(struct guaco__fd_watch *fd_watch)
+{
+    guaco__watch_stop(&fd_watch->watch);
+    fd_watch->loop->watches[fd_watch->fd] = NULL;
+    PyMem_Free(fd_watch);
+}
+
 static struct guaco__fd_watch *
 find(LoopObject *self, int fd)
 {
     if (fd < 0 || (size_t)fd >= self->watch_capacity)
         return NULL;
     return self->watches[fd];
+}
+
+/* Whether a parked watch still is of the file that now has its number. */
+static bool
+is_current(const struct guaco__fd_watch *fd_watch)
+{
+    struct stat file;
+
+    return guaco__watch_is_started(&fd_watch->watch) &&
+           fstat(fd_watch->fd, &file) == 0 && S_ISSOCK(file.st_mode) &&
+           file.st_ino == fd_watch->inode;
+}
+
+/* The same for a handle to be set: one that has none is of the same socket. */
+static struct guaco__fd_watch *
+find_current(LoopObject *self, int fd)
+{
+    struct guaco__fd_watch *fd_watch = find(self, fd);
+
+    if (fd_watch == NULL || fd_watch->reader != NULL ||
+        fd_watch->writer != NULL || is_current(fd_watch))
+        return fd_watch;
+    forget(fd_watch);
+    return NULL;
 }
 
 static int
@@ -102,8 +137,11 @@ add(LoopObject *self, int fd, unsigned events)
         PyErr_NoMemory();
         return NULL;
     }
+    struct stat file;
     fd_watch->loop = self;
     fd_watch->fd = fd;
+    fd_watch->is_socket = fstat(fd, &file) == 0 && S_ISSOCK(file.st_mode);
+    fd_watch->inode = file.st_ino;
     int rc = guaco__watch_start(&fd_watch->watch, self->loop, fd, events,
                                 on_ready, &err);
     if (rc < 0) {
@@ -115,8 +153,12 @@ add(LoopObject *self, int fd, unsigned events)
     return fd_watch;
 }
 
-/* Without a handle left the watch is stopped at once: the descriptor may be
- * closed, and its number used again, without a word to the loop. */
+/*
+ * Without a handle left the descriptor may be closed, and its number used
+ * again, without a word to the loop.  A socket has an inode of its own, by
+ * which a later one is told from it: its watch is parked, so that one await of
+ * a socket after another makes no epoll_ctl.  Others are stopped at once.
+ */
 static int
 update(struct guaco__fd_watch *fd_watch)
 {
@@ -129,9 +171,10 @@ update(struct guaco__fd_watch *fd_watch)
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    guaco__watch_stop(&fd_watch->watch);
-    fd_watch->loop->watches[fd_watch->fd] = NULL;
-    PyMem_Free(fd_watch);
+    if (!fd_watch->is_socket)
+        forget(fd_watch);
+    else if (guaco__watch_is_started(&fd_watch->watch))
+        guaco__watch_park(&fd_watch->watch);
     return 0;
 }
 
@@ -179,7 +222,7 @@ set_handle(LoopObject *self, bool is_writer, PyObject *const *args,
     PyObject *handle = (PyObject *)guaco__handle_new(self, &call);
     if (handle == NULL)
         return NULL;
-    struct guaco__fd_watch *fd_watch = find(self, fd);
+    struct guaco__fd_watch *fd_watch = find_current(self, fd);
     if (fd_watch == NULL)
         fd_watch = add(self, fd, is_writer ? GUACO__WRITABLE : GUACO__READABLE);
     if (fd_watch == NULL) {

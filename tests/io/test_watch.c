@@ -232,6 +232,52 @@ a_reused_descriptor_number_is_a_new_file(void **state)
 }
 
 static void
+a_parked_watch_stays_registered_and_gives_way(void **state)
+{
+    struct pair *pair = *state;
+    struct end other = {0};
+
+    assert_int_equal(start(pair, GUACO__READABLE), GUACO_OK);
+    expect(pair, 0);
+    guaco__watch_park(&pair->end.watch);
+    expect(pair, 0);
+    assert_true(is_registered(pair));
+    assert_int_equal(guaco__watch_set(&pair->end.watch, GUACO__READABLE),
+                     GUACO_OK);
+    assert_int_equal(write(pair->fds[1], "x", 1), 1);
+    expect(pair, GUACO__READABLE);
+
+    guaco__watch_park(&pair->end.watch);
+    int fd = pair->fds[0];
+    close(pair->fds[0]);
+    close(pair->fds[1]);
+    assert_int_equal(
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair->fds), 0);
+    assert_int_equal(pair->fds[0], fd);
+    assert_int_equal(write(pair->fds[1], "x", 1), 1);
+    assert_int_equal(guaco__watch_start(&other.watch, pair->loop, fd,
+                                        GUACO__READABLE, on_event, NULL),
+                     GUACO_OK);
+    assert_false(guaco__watch_is_started(&pair->end.watch));
+    expect(pair, 0);
+    assert_int_equal(other.told, GUACO__READABLE);
+    guaco__watch_stop(&other.watch);
+}
+
+static void
+a_descriptor_may_be_closed_right_after_it_was_parked(void **state)
+{
+    struct pair *pair = *state;
+
+    assert_int_equal(start(pair, GUACO__READABLE), GUACO_OK);
+    guaco__watch_park(&pair->end.watch);
+    close(pair->fds[0]);
+    expect(pair, 0);
+    guaco__watch_stop(&pair->end.watch);
+    pair->fds[0] = dup(pair->fds[1]);
+}
+
+static void
 what_cannot_be_watched_is_an_error(void **state)
 {
     struct pair *pair = *state;
@@ -277,6 +323,8 @@ main(void)
         TEST(a_reset_is_told_as_readable_again_and_again),
         TEST(a_watch_may_be_stopped_and_started_again_in_its_callback),
         TEST(a_reused_descriptor_number_is_a_new_file),
+        TEST(a_parked_watch_stays_registered_and_gives_way),
+        TEST(a_descriptor_may_be_closed_right_after_it_was_parked),
         TEST(what_cannot_be_watched_is_an_error),
         TEST(the_blocking_mode_is_left_alone),
     };

@@ -85,6 +85,7 @@ guaco__loop_new(struct guaco__loop **out, struct guaco_error *err)
     guaco__list_init(&loop->hooks);
     guaco__list_init(&loop->posts);
     guaco__list_init(&loop->batch);
+    guaco__list_init(&loop->fresh);
     guaco__timers_init(loop);
     loop->now_ns = guaco__clock_mono_ns();
     *out = loop;
@@ -178,7 +179,7 @@ poll_uv(struct guaco__loop *loop, bool wait)
     }
     if (!block)
         loop->now_ns = guaco__clock_mono_ns();
-    loop->polls++;
+    guaco__watches_check(loop);
     uv_run(&loop->uv, block ? UV_RUN_ONCE : UV_RUN_NOWAIT);
     guaco__loop_attach(loop);
 }

@@ -28,8 +28,9 @@ struct guaco__loop {
     bool is_post_closed;
     struct guaco__list batch; /* posts taken over for this turn */
 
-    uint64_t polls;    /* begun since the loop was made */
-    unsigned unpolled; /* turns since the last poll */
+    unsigned unpolled;        /* turns since the last poll */
+    struct guaco__list fresh; /* polls that the kernel is not told of yet */
+
     bool is_running;
     bool is_stopping;
     bool is_awake;    /* the next wait does not block */
@@ -50,6 +51,9 @@ uint64_t guaco__timers_next_ns(struct guaco__loop *loop);
 
 /* Run what was posted before now. */
 void guaco__posts_run(struct guaco__loop *loop);
+
+/* To be called before a poll: disarm what was closed since it was armed. */
+void guaco__watches_check(struct guaco__loop *loop);
 
 /* Forget what is queued. */
 void guaco__posts_drop(struct guaco__loop *loop);

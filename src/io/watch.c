@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "loop_int.h"
 
@@ -19,7 +20,7 @@ struct guaco__poll {
     uv_poll_t uv;
     struct guaco__watch *watch; /* NULL once stopped */
     unsigned armed;             /* of enum guaco__watch_event */
-    uint64_t armed_poll;        /* loop->polls then */
+    struct guaco__list fresh;   /* in loop->fresh from arming to the poll */
 };
 
 _Static_assert((int)GUACO__READABLE == (int)UV_READABLE, "passed through");
@@ -37,12 +38,14 @@ arm(struct guaco__poll *poll, unsigned events)
 {
     int rc = events == 0 ? uv_poll_stop(&poll->uv)
                          : uv_poll_start(&poll->uv, (int)events, on_poll);
-    if (rc == 0) {
-        struct guaco__loop *loop = poll->uv.loop->data;
-        poll->armed = events;
-        poll->armed_poll = loop->polls;
-    }
-    return rc;
+    if (rc < 0)
+        return rc;
+    struct guaco__loop *loop = poll->uv.loop->data;
+    poll->armed = events;
+    guaco__list_remove(&poll->fresh);
+    if (events != 0)
+        guaco__list_push(&loop->fresh, &poll->fresh);
+    return 0;
 }
 
 /*
@@ -145,6 +148,7 @@ guaco__watch_start(struct guaco__watch *watch, struct guaco__loop *loop, int fd,
     struct guaco__poll *poll = calloc(1, sizeof(*poll));
     if (poll == NULL)
         return guaco_fail(err, GUACO_E_NOMEM, 0, "watch descriptor %d", fd);
+    guaco__list_init(&poll->fresh);
     int rc = init_poll(loop, poll, fd);
     if (rc == UV_EEXIST && evict_parked(loop, fd))
         rc = init_poll(loop, poll, fd);
@@ -183,18 +187,34 @@ guaco__watch_set(struct guaco__watch *watch, unsigned events)
 
 /*
  * libuv tells the kernel of a descriptor at its next poll, and aborts the
- * process if the kernel then refuses it: what has not come to that yet must be
- * disarmed, for the descriptor may be closed by then.
+ * process if the kernel then refuses it.  A caller may have closed it by then,
+ * and even have opened a regular file of the same number.
  */
+void
+guaco__watches_check(struct guaco__loop *loop)
+{
+    struct guaco__list *link;
+
+    while ((link = guaco__list_shift(&loop->fresh)) != NULL) {
+        struct guaco__poll *poll = GUACO__OF(link, struct guaco__poll, fresh);
+        struct stat file;
+        uv_os_fd_t fd;
+
+        if (uv_fileno((uv_handle_t *)&poll->uv, &fd) < 0 ||
+            fstat(fd, &file) < 0 || S_ISREG(file.st_mode) ||
+            S_ISDIR(file.st_mode))
+            (void)arm(poll, 0); /* stopping cannot fail */
+    }
+}
+
 void
 guaco__watch_park(struct guaco__watch *watch)
 {
     struct guaco__poll *poll = watch->poll;
     assert(poll != NULL);
-    const struct guaco__loop *loop = poll->uv.loop->data;
-
-    if (poll->armed_poll == loop->polls || (poll->armed & GUACO__WRITABLE) != 0)
-        (void)arm(poll, 0); /* stopping cannot fail */
+    if (!guaco__list_is_empty(&poll->fresh) ||
+        (poll->armed & GUACO__WRITABLE) != 0)
+        (void)arm(poll, 0);
     watch->interest = 0;
     watch->is_parked = true;
 }
@@ -208,6 +228,7 @@ guaco__watch_stop(struct guaco__watch *watch)
         return;
     watch->poll = NULL;
     watch->is_parked = false;
+    guaco__list_remove(&poll->fresh);
     poll->watch = NULL;
     uv_close((uv_handle_t *)&poll->uv, on_closed);
 }

@@ -278,6 +278,23 @@ a_descriptor_may_be_closed_right_after_it_was_parked(void **state)
 }
 
 static void
+a_descriptor_closed_before_the_poll_is_passed_over(void **state)
+{
+    struct pair *pair = *state;
+
+    assert_int_equal(start(pair, GUACO__READABLE), GUACO_OK);
+    close(pair->fds[0]);
+    expect(pair, 0);
+    guaco__watch_stop(&pair->end.watch);
+
+    pair->fds[0] = dup(pair->fds[1]);
+    assert_int_equal(start(pair, GUACO__READABLE), GUACO_OK);
+    close(pair->fds[0]);
+    assert_int_equal(open("/proc/self/exe", O_RDONLY), pair->fds[0]);
+    expect(pair, 0);
+}
+
+static void
 what_cannot_be_watched_is_an_error(void **state)
 {
     struct pair *pair = *state;
@@ -325,6 +342,7 @@ main(void)
         TEST(a_reused_descriptor_number_is_a_new_file),
         TEST(a_parked_watch_stays_registered_and_gives_way),
         TEST(a_descriptor_may_be_closed_right_after_it_was_parked),
+        TEST(a_descriptor_closed_before_the_poll_is_passed_over),
         TEST(what_cannot_be_watched_is_an_error),
         TEST(the_blocking_mode_is_left_alone),
     };

@@ -624,6 +624,16 @@ def test_a_reused_descriptor_is_watched_anew(
     assert set(seen) == set(range(5))
 
 
+def test_a_descriptor_closed_under_the_loop_does_no_harm(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    left, right = socket.socketpair()
+    loop.add_reader(left, print)
+    left.close()
+    turns(loop, 2)
+    right.close()
+
+
 # ---- leaks
 
 

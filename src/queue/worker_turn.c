@@ -268,9 +268,11 @@ lose_all(struct guaco_worker *worker)
         guaco__run_free(GUACO__OF(link, struct guaco_run, link));
     worker->stats.lost += worker->fresh_count;
     worker->fresh_count = 0;
+    worker->has_exclusive = false;
     for (link = worker->running.next; link != &worker->running;
          link = link->next) {
         struct guaco_run *run = GUACO__OF(link, struct guaco_run, link);
+        worker->has_exclusive |= run->is_exclusive;
         if (guaco__life_step(&run->life, GUACO__LIFE_LOST, &terms) ==
             GUACO__LIFE_INTERRUPT)
             run->is_to_interrupt = true;

@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "guaco/keeper.h"
 #include "guaco/worker.h"
 #include "os/clock.h"
+#include "os/proc.h"
 #include "store.h"
 
 #define LONG_MS 20000
@@ -245,12 +247,78 @@ a_task_that_kills_three_processes_is_dead_with_a_reason(void **state)
     guaco_keeper_close(keeper);
 }
 
-#define TESTS(X)                                            \
-    X(a_delayed_task_is_run_when_the_clock_says_so)         \
-    X(a_delay_is_kept_to_the_millisecond_and_never_early)   \
-    X(each_fire_time_is_run_once_with_two_keepers)          \
-    X(a_bad_spec_is_refused_and_names_the_entry)            \
-    X(the_tasks_of_a_killed_process_are_back_within_100_ms) \
+/* ---- leases and clocks ---- */
+
+static uint64_t
+open_owner(struct fixture *f, uint32_t lease_ms)
+{
+    struct guaco__proc_stat self;
+    struct stat space;
+    assert_int_equal(guaco__proc_stat(getpid(), &self, NULL), GUACO_OK);
+    assert_int_equal(stat("/proc/self/ns/pid", &space), 0);
+    struct guaco__op op = {.kind = GUACO__OP_OWNER_OPEN,
+                           .owner = {.owner = {.pid = getpid(),
+                                               .pid_start = self.start_ticks,
+                                               .pid_space = space.st_ino},
+                                     .lease_ms = lease_ms}};
+
+    assert_int_equal(guaco__front_run_one(f->broker, &op, NULL), GUACO_OK);
+    return op.owner.owner.id;
+}
+
+static void
+a_lease_that_ran_out_gives_the_tasks_of_a_living_process_back(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco__row row;
+    uint64_t id = fixture_put(f, "x");
+    uint64_t owner = open_owner(f, 0); /* as if it had been stopped */
+
+    assert_int_equal(fixture_claim(f, owner, false, &row), 1);
+    fixture_free_row(&row);
+    struct guaco_keeper *keeper = open_keeper(f->broker);
+    struct guaco_worker *worker = open_worker(f->broker, 1);
+    struct guaco_run *run = next(worker);
+    assert_int_equal(guaco_run_id(run), id);
+    assert_int_equal(fixture_finish(f, owner, id, 1, NULL), GUACO_E_LOST);
+    finish(run);
+    guaco_worker_close(worker);
+    guaco_keeper_close(keeper);
+}
+
+static void
+a_wall_clock_set_forward_or_back_ends_no_lease(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco__row row;
+    uint64_t id = fixture_put(f, "x");
+    uint64_t owner = open_owner(f, 60000);
+    const int64_t day_ms = 86400000;
+
+    assert_int_equal(fixture_claim(f, owner, false, &row), 1);
+    fixture_free_row(&row);
+    struct guaco_keeper *keeper = open_keeper(f->broker);
+    struct guaco_worker *worker = open_worker(f->broker, 1);
+    for (int i = 0; i < 3; i++) {
+        fixture_clock_shift_ms(i == 2 ? -day_ms : day_ms);
+        /* The keeper has seen the new time once it has run this. */
+        fixture_put_task(f, (struct guaco_task){
+                                .due_ms = guaco_broker_now_ms(f->broker) + 5});
+        finish(next(worker));
+    }
+    assert_int_equal(fixture_finish(f, owner, id, 1, NULL), GUACO_OK);
+    guaco_worker_close(worker);
+    guaco_keeper_close(keeper);
+}
+
+#define TESTS(X)                                                     \
+    X(a_delayed_task_is_run_when_the_clock_says_so)                  \
+    X(a_delay_is_kept_to_the_millisecond_and_never_early)            \
+    X(each_fire_time_is_run_once_with_two_keepers)                   \
+    X(a_lease_that_ran_out_gives_the_tasks_of_a_living_process_back) \
+    X(a_wall_clock_set_forward_or_back_ends_no_lease)                \
+    X(a_bad_spec_is_refused_and_names_the_entry)                     \
+    X(the_tasks_of_a_killed_process_are_back_within_100_ms)          \
     X(a_task_that_kills_three_processes_is_dead_with_a_reason)
 
 static int

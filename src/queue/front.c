@@ -195,6 +195,8 @@ take_chain(struct guaco_broker *broker)
     if (broker->first == NULL)
         broker->last = NULL;
     tail->next = NULL;
+    for (const struct guaco__batch *b = first; b != NULL; b = b->next)
+        broker->line_count--;
     return first;
 }
 
@@ -244,6 +246,7 @@ guaco__front_run(struct guaco_broker *broker, struct guaco__op *ops, size_t n,
     else
         broker->first = &self;
     broker->last = &self;
+    broker->line_count++;
 
     if (!broker->is_led && !broker->is_forking) {
         broker->is_led = true;

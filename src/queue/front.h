@@ -67,6 +67,7 @@ struct guaco_broker {
     pthread_cond_t lead_is_free; /* for it */
     struct guaco__batch *first;  /* the line */
     struct guaco__batch *last;
+    size_t line_count;                        /* batches in the line */
     struct guaco__list queues;                /* listeners for TASKS */
     struct guaco__list keepers;               /* ... for KEEPER */
     struct guaco__list tasks[GUACO__BUCKETS]; /* ... for TASK, by id */

@@ -1,0 +1,252 @@
+/* What is the SQLite store's own: its URL, its file, its lock, its groups. */
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../folder.h"
+#include "os/clock.h"
+#include "queue/bell.h"
+#include "store.h"
+
+static int
+open_url(const char *url, struct guaco_error *err)
+{
+    struct guaco_broker *broker;
+    int rc = guaco_broker_open(&broker, url, err);
+
+    guaco_broker_close(broker);
+    return rc;
+}
+
+static const char *
+path_of(const struct fixture *f)
+{
+    return f->url + strlen("sqlite:///");
+}
+
+static void
+run_sql(const char *path, const char *sql)
+{
+    sqlite3 *db;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    sqlite3_close(db);
+}
+
+static void
+a_url_that_is_not_understood_is_refused_by_what_is_wrong(void **state)
+{
+    static const struct {
+        const char *url;
+        const char *named;
+    } cases[] = {
+        {"carrier-pigeon:", "carrier-pigeon"},
+        {"sqlite:q.db", "sqlite:///PATH"},
+        {"sqlite:///", "path"},
+        {"sqlite:////tmp/q.db?synchronous=off", "synchronous=off"},
+        {"sqlite:////tmp/q.db?busy_timeout_ms=-1", "busy_timeout_ms"},
+        {"sqlite:////tmp/q.db?busy_timeout_ms=", "busy_timeout_ms"},
+        {"sqlite:////tmp/q.db?synchronous=full&colour=red", "colour"},
+        {"memory:x", "x"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct guaco_error err = {0};
+        assert_int_equal(open_url(cases[i].url, &err), GUACO_E_INVALID);
+        if (strstr(err.text, cases[i].named) == NULL)
+            fail_msg("%s: %s", cases[i].url, err.text);
+    }
+}
+
+static void
+a_folder_that_is_not_there_is_an_error_of_the_system(void **state)
+{
+    struct guaco_error err = {0};
+
+    (void)state;
+    assert_int_equal(open_url("sqlite:////nowhere/at/all/q.db", &err),
+                     GUACO_E_IO);
+    assert_true(err.sys != 0);
+}
+
+static void
+a_file_of_a_newer_version_is_left_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_error err = {0};
+
+    run_sql(path_of(f),
+            "UPDATE guaco_meta SET value = 99 WHERE name = 'version'");
+    assert_int_equal(open_url(f->url, &err), GUACO_E_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "newer"));
+}
+
+static void
+a_file_that_is_no_database_is_an_error(void **state)
+{
+    char url[300];
+    struct guaco_error err = {0};
+
+    (void)state;
+    folder_make();
+    folder_write("junk", "this is not a database, but it is long enough", 45);
+    (void)snprintf(url, sizeof url, "sqlite:///%s", folder_path("junk"));
+    assert_int_equal(open_url(url, &err), GUACO_E_IO);
+    folder_remove();
+}
+
+static void
+an_id_is_never_given_twice_though_the_board_is_lost(void **state)
+{
+    struct fixture *f = *state;
+    char board[600], saved[600];
+    uint64_t before = fixture_put(f, "x"), count;
+
+    assert_int_equal(guaco_broker_purge(f->broker, GUACO_SLICE("q"),
+                                        GUACO_TASK_WAITING, &count, NULL),
+                     GUACO_OK);
+    guaco_broker_close(f->broker);
+    /* As after a reboot, or a copy of the file alone. */
+    (void)snprintf(board, sizeof board, "%s-wake/board", path_of(f));
+    (void)snprintf(saved, sizeof saved, "%s-wake/board.old", path_of(f));
+    assert_int_equal(rename(board, saved), 0);
+    assert_int_equal(guaco_broker_open(&f->broker, f->url, NULL), GUACO_OK);
+    assert_true(fixture_put(f, "y") > before);
+}
+
+static void
+a_process_that_dies_with_the_lock_does_not_keep_it(void **state)
+{
+    struct fixture *f = *state;
+    int status;
+
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct guaco__bell bell;
+        uint64_t soon_ns = guaco__clock_mono_ns() + 1000000000u;
+        bool is_held = guaco__bell_open(&bell, path_of(f), NULL) == GUACO_OK &&
+                       guaco__bell_lock(&bell, soon_ns, NULL) == GUACO_OK;
+        _exit(is_held ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    fixture_put(f, "x");
+}
+
+static void
+a_lock_that_is_not_given_up_ends_in_a_timeout(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco__bell bell;
+    struct guaco_broker *hasty;
+    char url[600];
+    const struct guaco_task task = {.queue = GUACO_SLICE("q"),
+                                    .name = GUACO_SLICE("n")};
+    uint64_t id;
+
+    (void)snprintf(url, sizeof url, "%s?busy_timeout_ms=20", f->url);
+    assert_int_equal(guaco_broker_open(&hasty, url, NULL), GUACO_OK);
+    assert_int_equal(guaco__bell_open(&bell, path_of(f), NULL), GUACO_OK);
+    assert_int_equal(
+        guaco__bell_lock(&bell, guaco__clock_mono_ns() + 1000000000u, NULL),
+        GUACO_OK);
+    assert_int_equal(guaco_broker_put(hasty, &task, 1, &id, NULL),
+                     GUACO_E_TIMEOUT);
+    guaco__bell_unlock(&bell);
+    assert_int_equal(guaco_broker_put(hasty, &task, 1, &id, NULL), GUACO_OK);
+    guaco__bell_close(&bell);
+    guaco_broker_close(hasty);
+}
+
+/* ---- groups ---- */
+
+#define MEMBERS 8
+
+static void *
+put_one(void *arg)
+{
+    fixture_put(arg, "x");
+    return NULL;
+}
+
+static size_t
+line_length(struct guaco_broker *broker)
+{
+    pthread_mutex_lock(&broker->lock);
+    size_t n = broker->line_count;
+    pthread_mutex_unlock(&broker->lock);
+    return n;
+}
+
+/* The log grows by a commit's pages: by a few for one commit, by as many
+ * again for each other. */
+static long
+log_bytes(const struct fixture *f)
+{
+    char log[600];
+    struct stat st;
+
+    (void)snprintf(log, sizeof log, "%s-wal", path_of(f));
+    return stat(log, &st) == 0 ? (long)st.st_size : 0;
+}
+
+static void
+those_who_wait_are_committed_together(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t threads[MEMBERS];
+
+    fixture_put(f, "first");
+    long before = log_bytes(f);
+    fixture_put(f, "one alone");
+    long alone = log_bytes(f) - before;
+
+    guaco_broker_before_fork(f->broker); /* nobody leads */
+    for (int i = 0; i < MEMBERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, put_one, f), 0);
+    while (line_length(f->broker) < MEMBERS)
+        sched_yield();
+    before = log_bytes(f);
+    guaco_broker_after_fork(f->broker);
+    for (int i = 0; i < MEMBERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(fixture_stats(f).waiting, MEMBERS + 2);
+    assert_true(alone > 0);
+    assert_true(log_bytes(f) - before <= 2 * alone);
+}
+
+static int
+setup_sqlite(void **state)
+{
+    return fixture_setup(state, "sqlite");
+}
+
+int
+main(void)
+{
+#define ON_FILE(name) \
+    cmocka_unit_test_setup_teardown(name, setup_sqlite, fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            a_url_that_is_not_understood_is_refused_by_what_is_wrong),
+        cmocka_unit_test(a_folder_that_is_not_there_is_an_error_of_the_system),
+        ON_FILE(a_file_of_a_newer_version_is_left_alone),
+        cmocka_unit_test(a_file_that_is_no_database_is_an_error),
+        ON_FILE(an_id_is_never_given_twice_though_the_board_is_lost),
+        ON_FILE(a_process_that_dies_with_the_lock_does_not_keep_it),
+        ON_FILE(a_lock_that_is_not_given_up_ends_in_a_timeout),
+        ON_FILE(those_who_wait_are_committed_together),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -331,17 +331,18 @@ class Pool:
 
 @final
 class Server:
-    """An HTTP server inside a guaco.loop.Loop; guaco.Server is what people use.
+    """An HTTP server inside a guaco.loop.Loop, or as a guest of another loop;
+    guaco.Server is what people use.
 
     ``interface`` is "asgi" or "wsgi"; ``options`` has the values of the command
     line by their long names, times in seconds; ``hooks`` has what the faces
     call back, see guaco._server.  ValueError for a value out of range,
-    TypeError for another loop, KeyError for a hook that is missing.
+    KeyError for a hook that is missing.
     """
 
     def __new__(
         cls,
-        loop: LoopCore,
+        loop: asyncio.AbstractEventLoop,
         app: Any,
         interface: str,
         options: dict[str, Any],
@@ -368,6 +369,13 @@ class Server:
     def stats(self, /) -> dict[str, int]:
         """Counters since start: connections, requests, errors, timeouts,
         bytes_in, bytes_out, connections_open, exchanges_open."""
+
+    def fileno(self, /) -> int:
+        """As a guest: the descriptor that is readable when a turn is due."""
+
+    def turn(self, /) -> int:
+        """As a guest: run one turn; milliseconds until the next is due, -1:
+        only when readable."""
 
     def close(self, /) -> None:
         """Abort what is open and close the sockets."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import guaco.loop
 from guaco import _core
+from guaco._guest import Guest
 from guaco._interface import (
     AsgiApp,
     TargetError,
@@ -26,7 +27,7 @@ from guaco._lifespan import Lifespan, LifespanError
 
 _log = logging.getLogger("guaco.error")
 
-# Values of --interface, --lifespan and --loop.
+# Values of --interface and --lifespan.
 _CHOICES = {
     "interface": ("auto", "asgi", "wsgi"),
     "lifespan": ("auto", "on", "off"),
@@ -88,8 +89,9 @@ class Server:
         server = guaco.Server(app, port=8000)
         await server.serve()
 
-    The loop must be a guaco.loop.Loop: run it by guaco.loop.run(), or by
-    ``asyncio.run(main(), loop_factory=guaco.loop.new_event_loop)``.
+    It is fastest in a guaco.loop.Loop: run that by guaco.loop.run(), or by
+    ``asyncio.run(main(), loop_factory=guaco.loop.new_event_loop)``.  In any
+    other loop it is a guest.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Server:
         self._options = options
         self._sockets = list(sockets) if sockets is not None else None
         self._core: _core.Server | None = None
+        self._guest: Guest | None = None
         self._pool: _core.Pool | None = None
         self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -140,15 +143,9 @@ class Server:
 
         Returns when all that was open is over.  TargetError or LifespanError
         if the application cannot be started, OSError if an address cannot be
-        bound, RuntimeError in a loop that is not guaco's.
+        bound.
         """
-        loop = asyncio.get_running_loop()
-        if not isinstance(loop, guaco.loop.Loop):
-            raise RuntimeError(
-                "guaco.Server needs a guaco.loop.Loop: use guaco.loop.run() "
-                "or loop_factory=guaco.loop.new_event_loop"
-            )
-        self._loop = loop
+        self._loop = loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         if self._stop_is_wanted:
             return
@@ -224,7 +221,7 @@ class Server:
 
     def _open(
         self,
-        loop: guaco.loop.Loop,
+        loop: asyncio.AbstractEventLoop,
         app: AsgiApp,
         interface: str,
         lifespan: Lifespan,
@@ -242,9 +239,14 @@ class Server:
             "errors": sys.stderr,
             "multiprocess": self._options.get("workers", 1) not in (1, None),
         }
+        if not isinstance(loop, guaco.loop.Loop):
+            self._guest = Guest(loop)
+            hooks |= {"wake": self._guest.wake, "spawn": self._guest.spawn}
         self._core = lifespan.context.run(
             _core.Server, loop, app, interface, self._options, hooks
         )
+        if self._guest is not None:
+            self._guest.attach(self._core)
         sockets = self._sockets
         if sockets is None:
             sockets = bind_sockets(self._options)
@@ -302,6 +304,9 @@ class Server:
             self._pool.close()
         for thread in self._threads:
             thread.join(timeout=0.1)
+        if self._guest is not None:
+            self._guest.detach()
+            self._guest = None
         if self._core is not None:
             self._core.close()
             self._core = None

@@ -83,12 +83,11 @@ class WebWorker:
     def run(self) -> int:
         """Serve until told to drain; the exit code."""
         try:
-            import guaco.loop
             from guaco._run import setup_logging
             from guaco._server import Server
 
             setup_logging(self._options.get("log_level") or "info")
-            self._check_loop()
+            loop_factory = loop_factory_of(self._options.get("loop"))
             server = Server.of_worker(
                 self._load(), self._sockets, self._options
             )
@@ -97,8 +96,7 @@ class WebWorker:
         server.on_start = lambda: self._tell("ready", pid=os.getpid())
         server.on_stop = lambda: self._tell("draining")
         self._stop = server.shutdown
-        runner = asyncio.Runner(loop_factory=guaco.loop.new_event_loop)
-        with runner:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.get_loop().add_reader(self._channel, self._on_channel)
             try:
                 runner.run(server.serve())
@@ -109,11 +107,6 @@ class WebWorker:
             finally:
                 runner.get_loop().remove_reader(self._channel)
         return EXIT_DRAINED
-
-    def _check_loop(self) -> None:
-        loop = self._options.get("loop") or "guaco"
-        if loop != "guaco":
-            raise ValueError(f"--loop {loop} cannot host the server")
 
     def _load(self) -> Any:
         from guaco._interface import import_target
@@ -153,6 +146,21 @@ class WebWorker:
             asyncio.get_running_loop().remove_reader(self._channel)
         if self._stop is not None:
             self._stop()
+
+
+def loop_factory_of(
+    name: str | None,
+) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the loop that --loop names; ImportError without uvloop."""
+    if name == "asyncio":
+        return asyncio.SelectorEventLoop
+    if name == "uvloop":
+        uvloop = importlib.import_module("uvloop")
+        factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+        return factory
+    import guaco.loop
+
+    return guaco.loop.new_event_loop
 
 
 def describe(exc: BaseException) -> str:

@@ -26,6 +26,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "guaco/http/app.h"
+#include "guest.h"
 
 /* Fields of one connection that are remembered: enough for a browser's. */
 #define GUACO__ASGI_PAIRS 32
@@ -54,12 +55,13 @@ struct guaco__asgi_peer {
 };
 
 struct guaco__asgi_options {
-    PyObject *loop;       /* guaco.loop.Loop */
+    PyObject *loop;       /* the event loop that runs the Tasks */
     PyObject *callable;   /* an async callable of three arguments */
     PyObject *state;      /* dict of the lifespan, or None: no "state" key */
     PyObject *report;     /* report(text, exc | None): logs an error */
     PyObject *disconnect; /* disconnect(exc) -> bool: is it our own? */
     PyObject *root_path;  /* str */
+    struct guaco__guest *guest; /* NULL: loop is a guaco.loop.Loop; borrowed */
 };
 
 struct guaco__asgi {

@@ -51,6 +51,8 @@ receive_step(ReceiveObject *self, PyObject **result)
     }
     int rc = call->is_websocket ? guaco__asgi_websocket_event(call, result)
                                 : guaco__asgi_http_event(call, result);
+    if (call->asgi != NULL) /* consuming lets the server read on */
+        guaco__guest_touch(call->asgi->options.guest);
     if (rc != 0)
         return rc;
     *result = guaco__asgi_wait(call, &call->receivers);

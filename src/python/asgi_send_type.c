@@ -111,9 +111,10 @@ send_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf,
         PyErr_SetString(PyExc_TypeError, "send() takes one message");
         return NULL;
     }
-    if (send_message(call, args[0]) < 0)
-        return guaco__failed_new(&call->st->gateway);
-    return Py_NewRef(self);
+    int rc = send_message(call, args[0]);
+    if (call->asgi != NULL)
+        guaco__guest_touch(call->asgi->options.guest);
+    return rc < 0 ? guaco__failed_new(&call->st->gateway) : Py_NewRef(self);
 }
 
 /* ---- awaiting ----------------------------------------------------------- */

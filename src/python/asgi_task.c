@@ -231,6 +231,7 @@ guaco__asgi_call_done(struct guaco__asgi_call *call)
     if (call->asgi != NULL) {
         judge(call,
               PyObject_CallMethodNoArgs(task, call->st->gateway.t_result));
+        guaco__guest_touch(call->asgi->options.guest);
         if (call->x == NULL)
             guaco__asgi_call_end(call);
     }
@@ -277,7 +278,9 @@ spawn(struct guaco__asgi *asgi, PyObject *coro)
 {
     if (PyContext_Enter(asgi->context) < 0)
         return NULL;
-    PyObject *task = guaco__py_spawn(asgi->options.loop, coro);
+    struct guaco__guest *guest = asgi->options.guest;
+    PyObject *task = guest != NULL ? PyObject_CallOneArg(guest->spawn, coro)
+                                   : guaco__py_spawn(asgi->options.loop, coro);
     PyObject *exc = task == NULL ? guaco__exc_take() : NULL;
     if (PyContext_Exit(asgi->context) < 0)
         PyErr_WriteUnraisable(asgi->context);
@@ -322,7 +325,10 @@ guaco__asgi_call_start(struct guaco__asgi_call *call)
     call->is_done = true;
     if (PyErr_ExceptionMatches(PyExc_SystemExit) ||
         PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-        guaco__py_loop_break(call->asgi->options.loop);
+        if (call->asgi->options.guest != NULL)
+            guaco__guest_break(call->asgi->options.guest);
+        else
+            guaco__py_loop_break(call->asgi->options.loop);
         break_off(call);
         return;
     }

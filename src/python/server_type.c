@@ -1,6 +1,6 @@
 /*
- * Server: an HTTP server inside a guaco.loop.Loop, with one application.  In
- * Python it would read
+ * Server: an HTTP server inside a guaco.loop.Loop, or as a guest of another
+ * loop (guest.h), with one application.  In Python it would read
  *
  *     class Server:
  *         def __new__(cls, loop, app, interface, options, hooks, /): ...
@@ -10,6 +10,8 @@
  *         def cancel(self) -> int: ...
  *         def running(self) -> int: ...
  *         def stats(self) -> dict[str, int]: ...
+ *         def fileno(self) -> int: ...            # as a guest
+ *         def turn(self) -> int: ...
  *         def close(self) -> None: ...
  *
  * `options` has the values of the command line by their long names, `hooks`
@@ -41,6 +43,8 @@ typedef struct {
     PyObject *drained;   /* of drain(), or NULL */
     struct guaco_log sink;
     struct guaco_state *st;
+    struct guaco__guest guest; /* its loop is NULL in a loop of ours */
+    bool has_loop;             /* pinned, or the guest's */
 } ServerObject;
 
 /* ---- options ------------------------------------------------------------ */
@@ -146,6 +150,46 @@ read_options(PyObject *from, struct guaco__server_options *into)
     return 0;
 }
 
+/* hooks[name], borrowed; KeyError when it is missing. */
+static PyObject *
+hook_of(PyObject *hooks, const char *name)
+{
+    PyObject *hook = PyDict_GetItemString(hooks, name);
+    if (hook == NULL && !PyErr_Occurred())
+        PyErr_Format(PyExc_KeyError, "hooks has no %s", name);
+    return hook;
+}
+
+/* ---- the loop below ----------------------------------------------------- */
+
+/* Ours, pinned so that it is not closed under us, or one of our own. */
+static int
+loop_open(ServerObject *self, PyObject *hooks)
+{
+    if (guaco__py_loop_check(self->st, self->loop))
+        return guaco__py_loop_pin(self->loop);
+    PyObject *wake = hook_of(hooks, "wake");
+    PyObject *spawn = wake == NULL ? NULL : hook_of(hooks, "spawn");
+    return spawn == NULL ? -1 : guaco__guest_init(&self->guest, wake, spawn);
+}
+
+static void
+loop_close(ServerObject *self)
+{
+    if (self->guest.loop != NULL)
+        guaco__guest_release(&self->guest);
+    else
+        guaco__py_loop_unpin(self->loop);
+    self->has_loop = false;
+}
+
+static struct guaco__loop *
+loop_below(const ServerObject *self)
+{
+    return self->guest.loop != NULL ? self->guest.loop
+                                    : guaco__py_loop_of(self->loop);
+}
+
 /* ---- callbacks ---------------------------------------------------------- */
 
 static void
@@ -188,16 +232,6 @@ on_exhausted(void *ctx)
 
 /* ---- life --------------------------------------------------------------- */
 
-/* hooks[name], borrowed; KeyError when it is missing. */
-static PyObject *
-hook_of(PyObject *hooks, const char *name)
-{
-    PyObject *hook = PyDict_GetItemString(hooks, name);
-    if (hook == NULL && !PyErr_Occurred())
-        PyErr_Format(PyExc_KeyError, "hooks has no %s", name);
-    return hook;
-}
-
 static int
 make_asgi(ServerObject *self, PyObject *callable, PyObject *hooks)
 {
@@ -208,6 +242,7 @@ make_asgi(ServerObject *self, PyObject *callable, PyObject *hooks)
         .report = hook_of(hooks, "report"),
         .disconnect = hook_of(hooks, "disconnect"),
         .root_path = hook_of(hooks, "root_path"),
+        .guest = self->guest.loop != NULL ? &self->guest : NULL,
     };
 
     if (PyErr_Occurred())
@@ -267,16 +302,11 @@ make(ServerObject *self, PyObject *callable, const char *interface,
     options.log = &self->sink;
     options.on_exhausted = on_exhausted;
     options.ctx = self;
-    if (guaco__py_loop_pin(self->loop) < 0)
-        return -1;
-    int rc = guaco__server_new(&self->server, guaco__py_loop_of(self->loop),
-                               app, &options, &err);
-    if (rc < 0) {
-        guaco__py_loop_unpin(self->loop);
+    int rc =
+        guaco__server_new(&self->server, loop_below(self), app, &options, &err);
+    if (rc < 0)
         guaco_raise(self->st, rc, &err);
-        return -1;
-    }
-    return 0;
+    return rc < 0 ? -1 : 0;
 }
 
 static PyObject *
@@ -293,17 +323,14 @@ server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                           &PyDict_Type, &options, &PyDict_Type, &hooks))
         return NULL;
     struct guaco_state *st = PyType_GetModuleState(type);
-    if (!guaco__py_loop_check(st, loop) || guaco__py_loop_of(loop) == NULL) {
-        PyErr_SetString(PyExc_TypeError,
-                        "a server lives in an open guaco.loop.Loop");
-        return NULL;
-    }
     ServerObject *self = (ServerObject *)type->tp_alloc(type, 0);
     if (self == NULL)
         return NULL;
     self->st = st;
     self->loop = Py_NewRef(loop);
-    if (make(self, callable, interface, options, hooks) < 0) {
+    self->has_loop = loop_open(self, hooks) == 0;
+    if (!self->has_loop ||
+        make(self, callable, interface, options, hooks) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -322,10 +349,10 @@ server_end(ServerObject *self)
     self->asgi = NULL;
     self->wsgi = NULL;
     guaco__server_free(server);
-    if (server != NULL)
-        guaco__py_loop_unpin(self->loop);
     guaco__asgi_free(asgi);
     guaco__wsgi_free(wsgi);
+    if (self->has_loop)
+        loop_close(self);
 }
 
 static void
@@ -351,6 +378,8 @@ server_traverse(ServerObject *self, visitproc visit, void *arg)
     Py_VISIT(self->log);
     Py_VISIT(self->exhausted);
     Py_VISIT(self->drained);
+    Py_VISIT(self->guest.wake);
+    Py_VISIT(self->guest.spawn);
     if (self->asgi != NULL) {
         int rc = guaco__asgi_traverse(self->asgi, visit, arg);
         if (rc != 0)
@@ -380,6 +409,13 @@ answer(const ServerObject *self, int rc, const struct guaco_error *err)
     Py_RETURN_NONE;
 }
 
+static void
+touch(ServerObject *self)
+{
+    if (self->guest.loop != NULL)
+        guaco__guest_touch(&self->guest);
+}
+
 static PyObject *
 server_listen(ServerObject *self, PyObject *arg)
 {
@@ -398,7 +434,9 @@ server_start(ServerObject *self, PyObject *Py_UNUSED(none))
 
     if (check_open(self) < 0)
         return NULL;
-    return answer(self, guaco__server_start(self->server, &err), &err);
+    int rc = guaco__server_start(self->server, &err);
+    touch(self);
+    return answer(self, rc, &err);
 }
 
 static PyObject *
@@ -418,6 +456,7 @@ server_drain(ServerObject *self, PyObject *const *args, Py_ssize_t nargs)
     Py_XSETREF(self->drained, Py_NewRef(args[1]));
     guaco__server_drain(self->server, (uint32_t)(seconds * 1000), on_drained,
                         self);
+    touch(self);
     Py_RETURN_NONE;
 }
 
@@ -457,6 +496,33 @@ server_stats(ServerObject *self, PyObject *Py_UNUSED(none))
                          (unsigned int)s->exchanges_open);
 }
 
+/* ---- as a guest ---- */
+
+static int
+check_guest(const ServerObject *self)
+{
+    if (self->guest.loop != NULL)
+        return 0;
+    PyErr_SetString(PyExc_RuntimeError, "the server is no guest");
+    return -1;
+}
+
+static PyObject *
+server_fileno(ServerObject *self, PyObject *Py_UNUSED(none))
+{
+    return check_guest(self) < 0
+               ? NULL
+               : PyLong_FromLong(guaco__loop_backend_fd(self->guest.loop));
+}
+
+static PyObject *
+server_turn(ServerObject *self, PyObject *Py_UNUSED(none))
+{
+    if (check_guest(self) < 0 || guaco__guest_run(&self->guest) < 0)
+        return NULL;
+    return PyLong_FromLong(guaco__loop_backend_timeout_ms(self->guest.loop));
+}
+
 static PyObject *
 server_close(ServerObject *self, PyObject *Py_UNUSED(none))
 {
@@ -482,6 +548,11 @@ static PyMethodDef server_methods[] = {
      "running($self, /)\n--\n\nApplication calls that have not returned."},
     {"stats", (PyCFunction)server_stats, METH_NOARGS,
      "stats($self, /)\n--\n\nCounters since start."},
+    {"fileno", (PyCFunction)server_fileno, METH_NOARGS,
+     "fileno($self, /)\n--\n\nAs a guest: readable when a turn is due."},
+    {"turn", (PyCFunction)server_turn, METH_NOARGS,
+     "turn($self, /)\n--\n\nAs a guest: run one turn; milliseconds until the "
+     "next is due,\n-1: only when readable."},
     {"close", (PyCFunction)server_close, METH_NOARGS,
      "close($self, /)\n--\n\nAbort what is open and close the sockets."},
     {NULL, NULL, 0, NULL},

@@ -3,15 +3,23 @@
 import asyncio
 import contextlib
 import dataclasses
+import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import guaco
 import guaco.loop
 
 DEADLINE_S = 10.0
+
+# Every test of the gateway can be run as a guest of the standard loop too.
+LOOP_FACTORY = (
+    asyncio.SelectorEventLoop
+    if os.environ.get("GUACO_TEST_LOOP") == "asyncio"
+    else guaco.loop.new_event_loop
+)
 
 
 @dataclasses.dataclass
@@ -147,7 +155,12 @@ class Client:
 
 
 @contextlib.contextmanager
-def serve(app: Any, **options: Any) -> Iterator[Served]:
+def serve(
+    app: Any,
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = LOOP_FACTORY,
+    **options: Any,
+) -> Iterator[Served]:
     """Serve ``app`` in a thread with a loop of its own; what serve() raises
     comes out of here."""
     listener = socket.create_server(("127.0.0.1", 0))
@@ -160,9 +173,7 @@ def serve(app: Any, **options: Any) -> Iterator[Served]:
 
     def main() -> None:
         try:
-            with asyncio.Runner(
-                loop_factory=guaco.loop.new_event_loop
-            ) as runner:
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
                 runner.run(server.serve())
         except BaseException as exc:
             failure.append(exc)

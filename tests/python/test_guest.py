@@ -1,194 +1,133 @@
-"""The worker of applications in C, driven over its channel as the supervisor does."""
+"""guaco.Server as a guest of event loops that are not guaco's."""
 
-import array
-import base64
-import json
-import os
-import pathlib
-import signal
-import socket
-import subprocess
-from collections.abc import Iterator
-from typing import Any
+import asyncio
+import importlib.util
+import time
 
 import pytest
 
-from conftest import DEADLINE_S, guaco_exe
-
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def hello_so(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """examples/c/hello.c, compiled with nothing but the public headers."""
-    path = tmp_path_factory.mktemp("guest") / "hello.so"
-    command = ["cc", "-std=c17", "-shared", "-fPIC", "-fvisibility=hidden"]
-    command += [f"-I{ROOT / 'include'}", "-o", str(path)]
-    subprocess.run([*command, str(ROOT / "examples/c/hello.c")], check=True)
-    return path
+import guaco
+from served import DEADLINE_S, serve
 
 
-class Guest:
-    """A `guaco _guest` process and our end of its channel."""
+def uvloop_factory():
+    import uvloop
 
-    def __init__(self, target: str, **options: Any) -> None:
-        self.channel, theirs = socket.socketpair(
-            socket.AF_UNIX, socket.SOCK_SEQPACKET
-        )
-        self.channel.settimeout(DEADLINE_S)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = self.listener.getsockname()
-        message = {
-            "role": "web",
-            "target": target,
-            "slot": 0,
-            "generation": 1,
-            "options": options,
-            "sockets": [{"bind": "127.0.0.1:0"}],
-        }
-        rights = array.array("i", [self.listener.fileno()])
-        self.channel.sendmsg(
-            [json.dumps(message).encode()],
-            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)],
-        )
-        os.set_inheritable(theirs.fileno(), True)
-        self.process = subprocess.Popen(
-            [guaco_exe(), "_guest"],
-            env={**os.environ, "GUACO_CHANNEL_FD": str(theirs.fileno())},
-            pass_fds=[theirs.fileno()],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        theirs.close()
-
-    def event(self) -> dict[str, Any]:
-        data = self.channel.recv(65536)
-        return json.loads(data) if data else {}
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(self.address, DEADLINE_S)
-
-    def wait(self) -> int:
-        return self.process.wait(DEADLINE_S)
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate()
-        self.channel.close()
-        self.listener.close()
+    return uvloop.new_event_loop()
 
 
-@pytest.fixture
-def guest(hello_so: pathlib.Path) -> Iterator[Guest]:
-    it = Guest(str(hello_so), access_log=True)
-    try:
-        assert it.event() == {"event": "ready", "pid": it.process.pid}
-        yield it
-    finally:
-        it.close()
+HOSTS = [
+    asyncio.SelectorEventLoop,
+    pytest.param(
+        uvloop_factory,
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec("uvloop") is None, reason="no uvloop"
+        ),
+    ),
+]
 
 
-def ask(connection: socket.socket, request: bytes, end: bytes) -> bytes:
-    connection.sendall(request)
-    answer = b""
-    while not answer.endswith(end):
-        data = connection.recv(65536)
-        assert data, answer
-        answer += data
-    return answer
+@pytest.fixture(params=HOSTS, ids=["asyncio", "uvloop"])
+def host(request):
+    return request.param
 
 
-def test_it_says_hello_and_echoes_a_body(guest: Guest) -> None:
-    with guest.connect() as connection:
-        answer = ask(connection, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"world\n")
-        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-        body = os.urandom(200_000)
-        head = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n"
-        answer = ask(connection, head + body, b"\r\n0\r\n\r\n")
-        assert b"transfer-encoding: chunked" in answer
-        assert len(answer) > len(body)
-        answer = ask(connection, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", b"Found\n")
-        assert answer.startswith(b"HTTP/1.1 404 Not Found\r\n")
+async def respond(send, body):
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": body})
 
 
-def test_it_echoes_messages_of_a_websocket(guest: Guest) -> None:
-    key = base64.b64encode(bytes(16))
-    with guest.connect() as connection:
-        request = (
-            b"GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            b"Sec-WebSocket-Key: " + key + b"\r\n\r\n"
-        )
-        assert b" 101 " in ask(connection, request, b"\r\n\r\n")
-        frame = b"\x81\x85" + bytes(4) + b"hello"
-        assert ask(connection, frame, b"hello") == b"\x81\x05hello"
+async def app(scope, receive, send):
+    task = asyncio.current_task()
+    body = b""
+    while True:
+        event = await receive()
+        body += event["body"]
+        if not event["more_body"]:
+            break
+    if scope["path"] == "/later":
+        await asyncio.sleep(0.01)
+    if scope["path"] == "/raise":
+        raise ZeroDivisionError
+    assert asyncio.current_task() is task
+    await respond(send, body or b"hello")
 
 
-def test_it_runs_without_an_interpreter(guest: Guest) -> None:
-    maps = pathlib.Path(f"/proc/{guest.process.pid}/maps").read_text()
-    assert "hello.so" in maps
-    assert "libpython" not in maps
+def test_requests_are_answered(host):
+    with serve(app, loop_factory=host, lifespan="off") as served:
+        with served.connect() as client:
+            for _ in range(20):
+                assert client.request("GET", "/").body == b"hello"
+                assert client.request("GET", "/later").body == b"hello"
+            body = b"x" * 1_000_000
+            assert client.request("POST", "/", {}, body).body == body
 
 
-def test_sigterm_drains(guest: Guest) -> None:
-    with guest.connect() as connection:
-        ask(connection, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"world\n")
-        guest.process.send_signal(signal.SIGTERM)
-        assert guest.event()["event"] == "draining"
-        assert connection.recv(1) == b""  # it was idle
-    assert guest.wait() == 0
-    assert guest.process.stdout is not None
-    assert b'"GET / HTTP/1.1" 200 13' in guest.process.stdout.read()
+def test_errors_are_logged(host, caplog):
+    with serve(app, loop_factory=host, lifespan="off") as served:
+        assert served.get("/raise").status == 500
+    assert "ZeroDivisionError" in caplog.text
 
 
-def test_the_drain_command_and_the_end_of_the_channel_drain(
-    hello_so: pathlib.Path,
-) -> None:
-    for end in (False, True):
-        guest = Guest(f"{hello_so}:argument")
-        try:
-            assert guest.event()["event"] == "ready"
-            if end:
-                guest.channel.shutdown(socket.SHUT_RDWR)
-            else:
-                guest.channel.send(b'{"command": "drain"}')
-                assert guest.event()["event"] == "draining"
-            assert guest.wait() == 0
-        finally:
-            guest.close()
+def test_timeouts_of_the_server_are_kept(host):
+    started = time.monotonic()
+    with serve(
+        app, loop_factory=host, lifespan="off", timeout_head=0.2
+    ) as served:
+        with served.connect() as client:
+            client.send(b"GET / HT")
+            assert client.response().status == 408
+    assert time.monotonic() - started < DEADLINE_S
 
 
-def test_after_the_most_requests_it_drains_by_itself(
-    hello_so: pathlib.Path,
-) -> None:
-    guest = Guest(str(hello_so), limit_max_requests=2)
-    try:
-        assert guest.event()["event"] == "ready"
-        with guest.connect() as connection:
-            request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-            assert b"connection: close" not in ask(connection, request, b"world\n")
-            assert b"connection: close" in ask(connection, request, b"world\n")
-        assert guest.event()["event"] == "draining"
-        assert guest.wait() == 0
-    finally:
-        guest.close()
+@pytest.mark.parametrize("threads", [1, 2])
+def test_wsgi_works_too(host, threads):
+    def wsgi(environ, start_response):
+        start_response("200 OK", [])
+        yield environ["wsgi.input"].read()
+        yield b"!"
+
+    with serve(wsgi, loop_factory=host, threads=threads) as served:
+        with served.connect() as client:
+            for _ in range(5):
+                assert client.request("POST", "/", {}, b"abc").body == b"abc!"
 
 
-def test_a_target_that_cannot_be_loaded_fails_the_start(
-    tmp_path: pathlib.Path,
-) -> None:
-    guest = Guest(str(tmp_path / "missing.so"))
-    try:
-        event = guest.event()
-        assert event["event"] == "failed"
-        assert "missing.so" in event["text"]
-        assert guest.wait() == 3
-    finally:
-        guest.close()
+def test_an_idle_guest_costs_no_turns(host):
+    async def main():
+        server = guaco.Server(app, port=0, lifespan="off")
+        started = asyncio.Event()
+        server.on_start = started.set
+        serving = asyncio.create_task(server.serve())
+        await started.wait()
+        await asyncio.sleep(0.05)
+        turns = 0
+        turn = server._guest._turn
+
+        def count():
+            nonlocal turns
+            turns += 1
+            turn()
+
+        server._guest._turn = count
+        server._guest.wake()
+        await asyncio.sleep(0.2)
+        server.shutdown()
+        await serving
+        return turns
+
+    with asyncio.Runner(loop_factory=host) as runner:
+        assert runner.run(main()) < 10
 
 
-def test_alone_it_refuses_to_run() -> None:
-    env = {k: v for k, v in os.environ.items() if k != "GUACO_CHANNEL_FD"}
-    done = subprocess.run([guaco_exe(), "_guest"], env=env, capture_output=True)
-    assert done.returncode == 2
+def test_keyboard_interrupt_ends_the_host(host):
+    async def interrupting(scope, receive, send):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        with serve(
+            interrupting, loop_factory=host, lifespan="off"
+        ) as served:
+            with served.connect() as client:
+                client.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+                client.rest()

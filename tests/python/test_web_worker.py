@@ -114,6 +114,14 @@ def test_a_worker_serves_until_it_is_told_to_drain(tmp_path, stop):
         assert started.output == "shut down\n"
 
 
+def test_a_worker_serves_in_the_standard_loop(tmp_path):
+    with worker(tmp_path, loop="asyncio") as started:
+        started.event()
+        assert started.get() == b"hello"
+        order_to_drain(started)
+        assert started.end() == 0
+
+
 def test_a_worker_ends_with_its_supervisor(tmp_path):
     with worker(tmp_path) as started:
         started.event()

@@ -245,8 +245,9 @@ class TaskWrapper(Generic[P, R]):
         """
         if self._module is None:
             raise QueueError(
-                f"task {self.label!r} is defined in __main__, which no worker "
-                "can import: move it into a module"
+                f"task {self.label!r} is defined in "
+                f"{self.func.__module__ or 'no module'}, which no worker can "
+                "import: move it into a module"
             )
         return f"{self._module}.{self.label}"
 

@@ -47,6 +47,7 @@ class Seat:
         self.running: list[int | None] = [None]
         self.thread_id = 0
         self.is_abandoned = False
+        self.thread = threading.current_thread()
         self._runner: asyncio.Runner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -56,12 +57,12 @@ class Seat:
 
     def work(self) -> None:
         """Run tasks until the worker drains."""
-        queue, worker = self.workers.queue, self.workers.worker
+        queue = self.workers.queue
         self.thread_id = threading.get_ident()
         queue._call_hooks(queue._startup)
         try:
             while not self.workers.is_draining and not self.is_abandoned:
-                self._work_once(queue, worker)
+                self._work_once(queue, self.workers.worker)
         finally:
             queue._call_hooks(queue._shutdown)
             if self._runner is not None:
@@ -75,6 +76,9 @@ class Seat:
             self.workers.drained.wait(ERROR_PAUSE_S)
             return
         if run is None:
+            # Draining; or the engine gave up on a stuck run, and the monitor
+            # is about to open another.
+            self.workers.drained.wait(0.01)
             return
         self._run = run
         self.running[0] = run.id
@@ -166,25 +170,40 @@ class Workers:
         self.box = Mailbox()
         self.drained = threading.Event()
         self.is_draining = False
+        self.kill_grace_ms = 0  # the engine's own
         self.worker: Worker
+        self._old: list[Worker] = []
+        self._wants_ready = False
         self._keeper: Keeper | None = None
 
     def _open(self, *, keeper: bool, periodic: bool, wants_ready: bool) -> None:
-        broker = self.queue._open()
-        self.worker = Worker(
-            broker,
+        self._wants_ready = wants_ready
+        self.worker = self._new_worker()
+        if periodic:
+            self.queue._register_periodic()
+        if keeper:
+            self._keeper = _core.Keeper(self.queue._open())
+
+    def _new_worker(self) -> Worker:
+        return Worker(
+            self.queue._open(),
             self.queue.name,
             self.count,
             self.box,
             0,
-            0,
+            self.kill_grace_ms,
             self.exit_when_stuck,
-            wants_ready,
+            self._wants_ready,
         )
-        if periodic:
-            self.queue._register_periodic()
-        if keeper:
-            self._keeper = _core.Keeper(broker)
+
+    def _renew(self) -> None:
+        """The engine claims no more after a stuck run: open another.
+
+        The old one is kept for the runs that it still has.
+        """
+        if not self.is_draining:
+            self._old.append(self.worker)
+            self.worker = self._new_worker()
 
     def start(self, *, keeper: bool = True, periodic: bool = True) -> None:
         """Begin to run tasks."""
@@ -258,6 +277,7 @@ class ThreadWorkers(Workers):
             name=f"guaco-{self.queue.name}-{len(self._threads) + 1}",
             daemon=True,
         )
+        seat.thread = thread
         self._seats.append(seat)
         self._threads.append(thread)
         thread.start()
@@ -274,12 +294,14 @@ class ThreadWorkers(Workers):
 
     def _replace(self, run_id: int) -> None:
         """A thread that does not end is left behind; another takes its seat."""
-        for seat in self._seats:
+        for seat in list(self._seats):
             if seat.running[0] == run_id:
                 log.error("task %d goes on after its timeout; its thread is "
                           "left behind", run_id)
                 seat.is_abandoned = True
                 self._seats.remove(seat)
+                self._threads.remove(seat.thread)
+                self._renew()
                 self._add_seat()
                 return
 
@@ -364,6 +386,7 @@ class AsyncWorkers(Workers):
                     task.cancel()
             elif kind == STUCK:
                 log.error("task %d goes on after its timeout", payload[0])
+                self._renew()
         self._pump()
 
     def _pump(self) -> None:

@@ -144,8 +144,6 @@ tick_one(struct guaco_worker *worker, uint64_t now_ns)
 static void
 turn(struct guaco_worker *worker, uint64_t now_ns)
 {
-    uint32_t before = worker->fresh_count;
-
     if (worker->is_turning || now_ns < worker->retry_ns)
         return;
     if (wants_claim(worker))
@@ -153,7 +151,9 @@ turn(struct guaco_worker *worker, uint64_t now_ns)
     else if (now_ns >= worker->flush_ns || now_ns >= worker->lease_ns ||
              worker->is_quiet)
         (void)guaco__worker_turn(worker, worker->is_quiet, NULL);
-    if (worker->fresh_count > before && is_pushed(worker)) {
+    /* Not only when there are more than before: the loop may have taken one
+     * while the turn was out, for which another came. */
+    if (worker->fresh_count > 0 && is_pushed(worker)) {
         pthread_mutex_unlock(&worker->lock);
         worker->options.calls.on_ready(worker->options.ctx);
         pthread_mutex_lock(&worker->lock);

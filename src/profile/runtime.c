@@ -1,0 +1,319 @@
+/* Finding the interpreter: the order of the search is in runtime.h. */
+
+#include "runtime.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "elf_file.h"
+#include "os/file.h"
+
+#define MAPS_BYTES_MAX ((size_t)64 << 20)
+
+/* ---- the version ---------------------------------------------------------- */
+
+/* Symbols that came with a version: the newest that is there tells it. */
+static const struct {
+    const char *symbol;
+    uint32_t version;
+} fingerprints[] = {
+    {"PyDict_ContainsString", GUACO__VERSION(3, 13)},
+    {"PyErr_GetRaisedException", GUACO__VERSION(3, 12)},
+    {"PyFrame_GetLasti", GUACO__VERSION(3, 11)},
+    {"Py_Is", GUACO__VERSION(3, 10)},
+    {"PyFrame_GetCode", GUACO__VERSION(3, 9)},
+};
+
+static uint32_t
+version_by_symbols(const struct guaco__elf *elf)
+{
+    struct guaco__elf_place place;
+
+    for (size_t i = 0; i < sizeof fingerprints / sizeof fingerprints[0]; i++)
+        if (guaco__elf_symbol(elf, fingerprints[i].symbol, &place) == GUACO_OK)
+            return fingerprints[i].version;
+    return GUACO__VERSION(3, 8);
+}
+
+/* "libpython3.8.so.1.0" and "python3.8" say it; 0 when the name does not. */
+static uint32_t
+version_by_name(struct guaco_slice path)
+{
+    static const char word[] = "python3.";
+    const size_t len = sizeof word - 1;
+
+    for (size_t i = path.len; i-- > 0 && path.at[i] != '/';) {
+        if (path.len - i <= len || memcmp(path.at + i, word, len) != 0)
+            continue;
+        uint32_t minor = 0;
+        size_t at = i + len;
+        while (at < path.len && path.at[at] >= '0' && path.at[at] <= '9' &&
+               minor < 100)
+            minor = minor * 10 + (uint32_t)(path.at[at++] - '0');
+        if (at > i + len && minor < 256)
+            return GUACO__VERSION(3, minor);
+    }
+    return 0;
+}
+
+/* Py_Version is exported from 3.11 on, a constant in the file itself. */
+static uint32_t
+version_by_constant(const struct guaco__elf *elf)
+{
+    struct guaco__elf_place place;
+    uint32_t hex;
+
+    if (guaco__elf_symbol(elf, "Py_Version", &place) != GUACO_OK)
+        return 0;
+    struct guaco_slice bytes = guaco__elf_bytes(elf, place.address, sizeof hex);
+    if (bytes.at == NULL)
+        return 0;
+    memcpy(&hex, bytes.at, sizeof hex);
+    return hex;
+}
+
+/* ---- one file -------------------------------------------------------------- */
+
+static int
+layout_published(struct guaco__runtime *runtime, struct guaco__memory *memory,
+                 struct guaco_error *err)
+{
+    char head[GUACO__DEBUG_OFFSETS_BYTES];
+    struct guaco_slice slice = {head, sizeof head};
+
+    int rc = guaco__memory_get(memory, runtime->address, head, sizeof head);
+    if (rc != GUACO_OK)
+        return guaco_fail(err, rc, 0, "_PyRuntime cannot be read");
+    rc = guaco__layout_debug_version(slice, &runtime->hexversion);
+    return rc == GUACO_OK ? guaco__layout_debug(&runtime->layout, slice, err)
+                          : rc;
+}
+
+static int
+layout_of_version(struct guaco__runtime *runtime, const struct guaco__elf *elf,
+                  struct guaco_slice path, struct guaco_error *err)
+{
+    runtime->hexversion = version_by_constant(elf);
+    uint32_t version = runtime->hexversion >> 16;
+    if (version == 0)
+        version = version_by_name(path);
+    if (version == 0)
+        version = version_by_symbols(elf);
+    if (runtime->hexversion == 0)
+        runtime->hexversion = version << 16;
+
+    const struct guaco__layout *fixed = guaco__layout_fixed(version);
+    if (fixed == NULL)
+        return guaco_fail(err, GUACO_E_UNSUPPORTED, 0,
+                          "Python %u.%u is not among the known versions "
+                          "(3.8 to 3.15)",
+                          version >> 8, version & 255u);
+    runtime->layout = *fixed;
+    return GUACO_OK;
+}
+
+int
+guaco__runtime_in_file(struct guaco__runtime *runtime,
+                       struct guaco__memory *memory, struct guaco_slice image,
+                       uint64_t mapped_at, uint64_t offset,
+                       struct guaco_slice path, struct guaco_error *err)
+{
+    struct guaco__elf elf;
+    struct guaco__elf_place place;
+    uint64_t bias;
+
+    if (guaco__elf_open(&elf, image, NULL) != GUACO_OK)
+        return GUACO_E_MISSING;
+    if (guaco__elf_symbol(&elf, "_PyRuntime", &place) != GUACO_OK &&
+        guaco__elf_section(&elf, ".PyRuntime", &place) != GUACO_OK)
+        return GUACO_E_MISSING;
+    if (guaco__elf_bias(&elf, mapped_at, offset, &bias) != GUACO_OK)
+        return GUACO_E_MISSING;
+
+    *runtime = (struct guaco__runtime){.address = place.address + bias};
+    int rc = layout_published(runtime, memory, err);
+    if (rc == GUACO_E_MISSING)
+        rc = layout_of_version(runtime, &elf, path, err);
+    return rc;
+}
+
+/* ---- the files of a process ------------------------------------------------ */
+
+enum rank { RANK_EXECUTABLE, RANK_NAMED, RANK_OTHER, RANK_COUNT };
+
+static bool
+holds(struct guaco_slice path, const char *word)
+{
+    return memmem(path.at, path.len, word, strlen(word)) != NULL;
+}
+
+static enum rank
+rank_of(const struct guaco__mapping *map, struct guaco_slice executable)
+{
+    if (guaco_slice_equals(map->path, executable))
+        return RANK_EXECUTABLE;
+    return holds(map->path, "libpython") ? RANK_NAMED : RANK_OTHER;
+}
+
+/* Open the mapped file: the executable by its own link, others by the mapping
+ * itself (only root may) or by their name in the process's root. */
+static int
+map_open(int pid, const struct guaco__mapping *map, enum rank rank)
+{
+    char path[PATH_MAX];
+    int fd = -1;
+
+    if (rank == RANK_EXECUTABLE) {
+        snprintf(path, sizeof path, "/proc/%d/exe", pid);
+        return open(path, O_RDONLY | O_CLOEXEC);
+    }
+    snprintf(path, sizeof path, "/proc/%d/map_files/%llx-%llx", pid,
+             (unsigned long long)map->start, (unsigned long long)map->end);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 || map->is_deleted)
+        return fd;
+    int len = snprintf(path, sizeof path, "/proc/%d/root%.*s", pid,
+                       (int)map->path.len, map->path.at);
+    if (len < 0 || (size_t)len >= sizeof path)
+        return -1;
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Map the file for reading; an empty slice when that is not possible. */
+static struct guaco_slice
+file_map(int fd)
+{
+    struct stat st;
+    struct guaco_slice none = {NULL, 0};
+
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
+        return none;
+    size_t len = (size_t)st.st_size;
+    void *at = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
+    return at == MAP_FAILED ? none : (struct guaco_slice){at, len};
+}
+
+static int
+try_map(struct guaco__runtime *runtime, int pid, struct guaco__memory *memory,
+        const struct guaco__mapping *map, enum rank rank,
+        struct guaco_error *err)
+{
+    int fd = map_open(pid, map, rank);
+    if (fd < 0)
+        return GUACO_E_MISSING;
+    struct guaco_slice image = file_map(fd);
+    close(fd);
+    if (image.at == NULL)
+        return GUACO_E_MISSING;
+    int rc = guaco__runtime_in_file(runtime, memory, image, map->start,
+                                    map->offset, map->path, err);
+    munmap((void *)(uintptr_t)image.at, image.len);
+    return rc;
+}
+
+/* The first mapping of each file of this rank: a file's mappings lie one
+ * behind the other. */
+static int
+try_rank(struct guaco__runtime *runtime, int pid, struct guaco__memory *memory,
+         const struct guaco__mappings *maps, struct guaco_slice executable,
+         enum rank rank, struct guaco_error *err)
+{
+    struct guaco_slice last = {NULL, 0};
+
+    for (size_t i = 0; i < maps->count; i++) {
+        const struct guaco__mapping *map = &maps->at[i];
+        if (map->inode == 0 || map->path.len == 0 || map->path.at[0] != '/' ||
+            guaco_slice_equals(map->path, last))
+            continue;
+        last = map->path;
+        if (rank_of(map, executable) != rank)
+            continue;
+        int rc = try_map(runtime, pid, memory, map, rank, err);
+        if (rc != GUACO_E_MISSING)
+            return rc;
+    }
+    return GUACO_E_MISSING;
+}
+
+/* Why a file below /proc/PID could not be read, for a person. */
+static int
+explain(int pid, int rc, struct guaco_error *err)
+{
+    if (rc == GUACO_E_MISSING)
+        return guaco_fail(err, GUACO_E_CLOSED, 0, "no process %d", pid);
+    if (rc == GUACO_E_IO &&
+        (err == NULL || err->sys == EACCES || err->sys == EPERM))
+        return guaco_fail(err, GUACO_E_IO, 0,
+                          "not permitted to read process %d: run as its user "
+                          "or root, or give CAP_SYS_PTRACE; "
+                          "kernel.yama.ptrace_scope may forbid it",
+                          pid);
+    return rc;
+}
+
+static int
+maps_of(struct guaco__mappings *maps, int pid, struct guaco_error *err)
+{
+    char path[64];
+    struct guaco__buf text;
+    struct guaco_error why = {0};
+
+    snprintf(path, sizeof path, "/proc/%d/maps", pid);
+    guaco__buf_init(&text, MAPS_BYTES_MAX);
+    int rc = guaco__file_read(path, &text, &why);
+    if (rc == GUACO_OK)
+        rc =
+            guaco__mappings_parse(maps, guaco__buf_data(&text), text.len, &why);
+    else
+        rc = explain(pid, rc, &why);
+    guaco__buf_release(&text);
+    if (rc != GUACO_OK && err != NULL)
+        *err = why;
+    return rc;
+}
+
+static struct guaco_slice
+executable_of(int pid, char *to, size_t len)
+{
+    static const char deleted[] = " (deleted)";
+    const size_t tail = sizeof deleted - 1;
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/%d/exe", pid);
+    ssize_t got = readlink(path, to, len);
+    if (got <= 0)
+        return (struct guaco_slice){NULL, 0};
+    size_t n = (size_t)got;
+    if (n > tail && memcmp(to + n - tail, deleted, tail) == 0)
+        n -= tail;
+    return (struct guaco_slice){to, n};
+}
+
+int
+guaco__runtime_find(struct guaco__runtime *runtime, int pid,
+                    struct guaco__memory *memory, struct guaco_error *err)
+{
+    struct guaco__mappings maps;
+    char link[PATH_MAX];
+
+    int rc = maps_of(&maps, pid, err);
+    if (rc != GUACO_OK)
+        return rc;
+    struct guaco_slice executable = executable_of(pid, link, sizeof link);
+    rc = GUACO_E_MISSING;
+    for (int rank = 0; rank < RANK_COUNT && rc == GUACO_E_MISSING; rank++)
+        rc = try_rank(runtime, pid, memory, &maps, executable, (enum rank)rank,
+                      err);
+    guaco__mappings_release(&maps);
+    if (rc == GUACO_E_MISSING)
+        return guaco_fail(err, rc, 0, "process %d runs no Python", pid);
+    return rc;
+}

@@ -1,0 +1,142 @@
+#ifndef GUACO_PROFILE_STACK_INT_H
+#define GUACO_PROFILE_STACK_INT_H
+
+/* Shared by stack.c (what to read), stack_walk.c (which frames, in which
+ * order), stack_check.c (whether that can be true) and stack_objects.c (all
+ * of it to 3.10); private to the four. */
+
+#include <string.h>
+
+#include "base/map.h"
+#include "stack.h"
+
+/* A frame as it was copied. */
+struct slot {
+    uint64_t address;
+    uint64_t previous;
+    uint64_t function; /* without tag bits; 0: NULL */
+    uint64_t instruction;
+    struct guaco__code *code; /* NULL: an entry frame */
+    int32_t stacktop;         /* to 3.12 */
+    uint8_t owner;
+    bool is_entry; /* 3.11 */
+};
+
+enum {
+    OWNER_THREAD = 0,
+    OWNER_GENERATOR = 1,
+    OWNER_FRAME_OBJECT = 2,
+    OWNER_ENTRY = 3, /* and above: no Python function */
+};
+
+struct function {
+    uint64_t address;
+    uint64_t code;
+    uint32_t version;
+};
+
+struct call_site {
+    uint64_t address;
+    uint32_t function_version; /* with kind GUACO__OPCODE_VERSIONED */
+    uint8_t kind;              /* enum guaco__opcode_kind */
+};
+
+struct guaco__stack_world {
+    struct guaco__memory *memory;
+    const struct guaco__layout *layout;
+    struct guaco__codes codes;
+    struct guaco__arena arena; /* functions and call sites */
+    struct guaco__map functions, sites;
+};
+
+/* The fixed part of a frame; every version's fits. */
+#define FRAME_BYTES 88
+
+struct chunk {
+    uint64_t address;
+    char *copy;
+    size_t room;    /* allocated for the copy */
+    size_t planned; /* bytes to read, at most room */
+};
+
+/* A frame that is not in a chunk. */
+struct outside {
+    uint64_t address;
+    char copy[FRAME_BYTES];
+    bool is_fresh; /* was in the last plan */
+    uint8_t idle;  /* decodes since it was last met */
+};
+
+/* _PyStackChunk: previous, size, top, data[]. */
+enum { CHUNK_PREVIOUS = 0, CHUNK_SIZE = 8, CHUNK_TOP = 16, CHUNK_DATA = 24 };
+
+struct frame_objects;
+
+struct guaco__stack_reader {
+    struct guaco__stack_world *world;
+    uint64_t thread;
+    struct frame_objects *objects; /* to 3.10; NULL later */
+    bool is_booted;                /* the chunks are known */
+    char *thread_copy;
+    uint64_t cframe; /* predicted address of _PyCFrame, 3.11 and 3.12 */
+    char cframe_copy[16];
+    bool cframe_is_fresh;
+    struct chunk chunks[GUACO__STACK_CHUNKS_MAX]; /* the current one first */
+    size_t chunk_count;
+    struct outside outside[GUACO__STACK_OUTSIDE_MAX];
+    size_t outside_count;
+    struct slot slots[GUACO__STACK_DEPTH_MAX]; /* the root first */
+    size_t slot_count;
+};
+
+/* The reader of frame objects, to 3.10: as the functions of stack.h. */
+struct frame_objects *guaco__frame_objects_new(void);
+void guaco__frame_objects_free(struct frame_objects *objects);
+void guaco__frame_objects_forget(struct frame_objects *objects);
+int guaco__frame_objects_plan(struct guaco__stack_reader *reader,
+                              struct guaco__span *spans, size_t *count,
+                              size_t most);
+int guaco__frame_objects_decode(struct guaco__stack_reader *reader,
+                                struct guaco__stack *stack);
+
+/* Walk the copied chunks into reader->slots.  Returns as decode. */
+int guaco__stack_walk(struct guaco__stack_reader *reader);
+
+/* Find the leaf and follow the chain to the root.  Returns as decode. */
+int guaco__stack_link(struct guaco__stack_reader *reader,
+                      struct guaco__stack *stack);
+
+/* The copy of an outside frame; NULL when it was not read this time: it is in
+ * the next plan then. */
+const char *
+guaco__stack_outside(struct guaco__stack_reader *reader, uint64_t address);
+
+static inline bool
+has(uint32_t offset)
+{
+    return offset != GUACO__NOWHERE;
+}
+
+static inline uint64_t
+word_at(const char *at, uint32_t offset)
+{
+    uint64_t word;
+
+    memcpy(&word, at + offset, sizeof word);
+    return word;
+}
+
+/*
+ * Whether `caller` can have pushed `callee` without leaving the interpreter's
+ * loop.  May read a call site or a function that is seen for the first time.
+ */
+bool
+guaco__stack_pair_is_true(struct guaco__stack_world *world,
+                          const struct slot *caller, const struct slot *callee);
+
+/* What kind of instruction the frame's pointer names; `is_caller` when it has
+ * called another.  Reads it when it is seen for the first time. */
+uint8_t guaco__stack_site_kind(struct guaco__stack_world *world,
+                               const struct slot *slot, bool is_caller);
+
+#endif

@@ -1,0 +1,556 @@
+/* A profiled process: what one sample reads, and in which order, is in
+ * target.h. */
+
+#include "target.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRIES_MAX 12 /* of one round, tears and surprises together */
+#define WALK_MAX  (GUACO__TARGET_THREADS_MAX * 2)
+
+struct thread {
+    uint64_t address;
+    uint32_t interpreter;
+    struct guaco__stack_reader *reader;
+    struct guaco__stack *stack; /* of the last sample that read it */
+    bool has_stack;
+    bool is_wanted; /* to be read in the next call of this round */
+    bool is_done;   /* was read in this round */
+};
+
+/* The state of a lock, as read. */
+struct gil {
+    uint64_t holder; /* 0: not locked */
+    uint64_t switches;
+};
+
+struct interpreter {
+    uint64_t address;
+    uint64_t low; /* what is read of it begins here */
+    size_t bytes;
+    char *copy;
+    char runtime_gil[64]; /* to 3.11 the lock is the runtime's */
+    struct gil gil;       /* as last read */
+    struct gil last;      /* at the end of the last sample */
+};
+
+struct guaco__target {
+    struct guaco__memory *memory;
+    struct guaco__runtime runtime;
+    struct guaco__stack_world *world;
+    struct interpreter interpreters[GUACO__TARGET_INTERPRETERS_MAX];
+    size_t interpreter_count;
+    struct thread *threads;
+    size_t thread_count, thread_room;
+    bool is_listed; /* the threads are known */
+    struct guaco__target_counts counts;
+};
+
+static bool
+has(uint32_t offset)
+{
+    return offset != GUACO__NOWHERE;
+}
+
+static uint64_t
+word_at(const char *at, uint64_t offset)
+{
+    uint64_t word;
+
+    memcpy(&word, at + offset, sizeof word);
+    return word;
+}
+
+/* ---- life ---------------------------------------------------------------------- */
+
+int
+guaco__target_of_memory(struct guaco__target **target,
+                        struct guaco__memory *memory,
+                        const struct guaco__runtime *runtime,
+                        struct guaco_error *err)
+{
+    struct guaco__target *self = calloc(1, sizeof *self);
+
+    if (self == NULL)
+        return guaco_fail(err, GUACO_E_NOMEM, 0, "profile target");
+    self->runtime = *runtime;
+    int rc =
+        guaco__stack_world_new(&self->world, memory, &self->runtime.layout);
+    if (rc != GUACO_OK) {
+        free(self);
+        return guaco_fail(err, rc, 0, "profile target");
+    }
+    self->memory = memory;
+    *target = self;
+    return GUACO_OK;
+}
+
+int
+guaco__target_attach(struct guaco__target **target, int pid,
+                     struct guaco_error *err)
+{
+    struct guaco__memory *memory;
+    struct guaco__runtime runtime;
+
+    int rc = guaco__memory_of_process(&memory, pid, err);
+    if (rc != GUACO_OK)
+        return rc;
+    rc = guaco__runtime_find(&runtime, pid, memory, err);
+    if (rc == GUACO_OK)
+        rc = guaco__target_of_memory(target, memory, &runtime, err);
+    if (rc != GUACO_OK)
+        guaco__memory_close(memory);
+    return rc;
+}
+
+static void
+threads_release(struct guaco__target *target)
+{
+    for (size_t i = 0; i < target->thread_count; i++) {
+        guaco__stack_reader_free(target->threads[i].reader);
+        free(target->threads[i].stack);
+    }
+    target->thread_count = 0;
+    target->is_listed = false;
+}
+
+static void
+interpreters_release(struct guaco__target *target)
+{
+    for (size_t i = 0; i < target->interpreter_count; i++)
+        free(target->interpreters[i].copy);
+    target->interpreter_count = 0;
+}
+
+void
+guaco__target_free(struct guaco__target *target)
+{
+    if (target == NULL)
+        return;
+    threads_release(target);
+    interpreters_release(target);
+    free(target->threads);
+    guaco__stack_world_free(target->world);
+    guaco__memory_close(target->memory);
+    free(target);
+}
+
+/* ---- the list of threads --------------------------------------------------------- */
+
+/* What is read of an interpreter in each round: its links and its lock. */
+static void
+interpreter_extent(const struct guaco__layout *l, struct interpreter *in)
+{
+    uint32_t low = l->interpreter.next, high = l->interpreter.next + 8;
+    const uint32_t fields[] = {l->interpreter.threads_head,
+                               l->interpreter.gil_pointer,
+                               l->interpreter.code_generation};
+
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        if (!has(fields[i]))
+            continue;
+        low = fields[i] < low ? fields[i] : low;
+        high = fields[i] + 8 > high ? fields[i] + 8 : high;
+    }
+    if (has(l->interpreter.own_gil) &&
+        l->interpreter.own_gil + l->gil.size > high)
+        high = l->interpreter.own_gil + l->gil.size;
+    in->low = low;
+    in->bytes = high - low;
+}
+
+static int
+interpreter_add(struct guaco__target *target, uint64_t address)
+{
+    if (target->interpreter_count == GUACO__TARGET_INTERPRETERS_MAX)
+        return GUACO_E_LIMIT;
+    struct interpreter *in = &target->interpreters[target->interpreter_count];
+    *in = (struct interpreter){.address = address};
+    interpreter_extent(&target->runtime.layout, in);
+    in->copy = calloc(1, in->bytes);
+    if (in->copy == NULL)
+        return GUACO_E_NOMEM;
+    target->interpreter_count++;
+    return GUACO_OK;
+}
+
+static struct thread *
+thread_find(struct guaco__target *target, uint64_t address)
+{
+    for (size_t i = 0; i < target->thread_count; i++)
+        if (target->threads[i].address == address)
+            return &target->threads[i];
+    return NULL;
+}
+
+static int
+thread_room(struct guaco__target *target)
+{
+    if (target->thread_count < target->thread_room)
+        return GUACO_OK;
+    if (target->thread_count == GUACO__TARGET_THREADS_MAX)
+        return GUACO_E_LIMIT;
+    size_t room = target->thread_room == 0 ? 8 : target->thread_room * 2;
+    struct thread *threads = realloc(target->threads, room * sizeof *threads);
+    if (threads == NULL)
+        return GUACO_E_NOMEM;
+    target->threads = threads;
+    target->thread_room = room;
+    return GUACO_OK;
+}
+
+static int
+thread_add(struct guaco__target *target, uint64_t address, uint32_t interpreter)
+{
+    struct thread thread = {.address = address, .interpreter = interpreter};
+
+    int rc = thread_room(target);
+    if (rc != GUACO_OK)
+        return rc;
+    thread.stack = malloc(sizeof *thread.stack);
+    if (thread.stack == NULL)
+        return GUACO_E_NOMEM;
+    thread.stack->count = 0;
+    rc = guaco__stack_reader_new(&thread.reader, target->world, address);
+    if (rc != GUACO_OK) {
+        free(thread.stack);
+        return rc;
+    }
+    target->threads[target->thread_count++] = thread;
+    return GUACO_OK;
+}
+
+/* Walk the threads of one interpreter, one read each. */
+static int
+list_threads(struct guaco__target *target, uint32_t number)
+{
+    const struct guaco__layout *l = &target->runtime.layout;
+    uint64_t address, owner;
+    int walked = 0;
+
+    int rc = guaco__memory_word(target->memory,
+                                target->interpreters[number].address +
+                                    l->interpreter.threads_head,
+                                &address);
+    while (rc == GUACO_OK && address != 0) {
+        struct guaco__span spans[2];
+        uint64_t next;
+        spans[0] = (struct guaco__span){address + l->thread.next, &next, 8};
+        spans[1] =
+            (struct guaco__span){address + l->thread.interpreter, &owner, 8};
+        rc = guaco__memory_read(target->memory, spans, 2, NULL);
+        if (rc != GUACO_OK)
+            break;
+        if (owner != target->interpreters[number].address ||
+            ++walked > WALK_MAX)
+            return GUACO_E_AGAIN;
+        rc = thread_add(target, address, number);
+        address = next;
+    }
+    return rc;
+}
+
+static int
+list_all(struct guaco__target *target)
+{
+    const struct guaco__layout *l = &target->runtime.layout;
+    uint64_t address;
+
+    threads_release(target);
+    interpreters_release(target);
+    int rc = guaco__memory_word(
+        target->memory, target->runtime.address + l->runtime.interpreters_head,
+        &address);
+    while (rc == GUACO_OK && address != 0) {
+        rc = interpreter_add(target, address);
+        if (rc == GUACO_OK)
+            rc = list_threads(target, (uint32_t)target->interpreter_count - 1);
+        if (rc == GUACO_OK)
+            rc = guaco__memory_word(target->memory,
+                                    address + l->interpreter.next, &address);
+    }
+    target->is_listed = rc == GUACO_OK;
+    return rc;
+}
+
+/* ---- one round --------------------------------------------------------------------- */
+
+static void
+plan_interpreters(struct guaco__target *target, struct guaco__span *spans,
+                  size_t *count)
+{
+    const struct guaco__layout *l = &target->runtime.layout;
+
+    for (size_t i = 0; i < target->interpreter_count; i++) {
+        struct interpreter *in = &target->interpreters[i];
+        spans[(*count)++] =
+            (struct guaco__span){in->address + in->low, in->copy, in->bytes};
+        if (!has(l->runtime.gil))
+            continue;
+        assert(l->gil.size <= sizeof in->runtime_gil);
+        spans[(*count)++] =
+            (struct guaco__span){target->runtime.address + l->runtime.gil,
+                                 in->runtime_gil, l->gil.size};
+    }
+}
+
+/* As many of the wanted threads as fit; *last is the first that is left. */
+static int
+plan_threads(struct guaco__target *target, struct guaco__span *spans,
+             size_t *count, size_t *last)
+{
+    for (; *last < target->thread_count; (*last)++) {
+        struct thread *thread = &target->threads[*last];
+        if (!thread->is_wanted)
+            continue;
+        int rc =
+            guaco__stack_plan(thread->reader, spans, count, GUACO__SPANS_MAX);
+        if (rc != GUACO_OK)
+            return rc;
+    }
+    return GUACO_OK;
+}
+
+/* The lock of an interpreter.  It may share another's (3.12 and later): then
+ * the pointer does not lead into its own memory, and the first interpreter's
+ * state stands for it. */
+static struct gil
+gil_read(const struct guaco__target *target, const struct interpreter *in)
+{
+    const struct guaco__layout *l = &target->runtime.layout;
+    const char *at = in->runtime_gil;
+
+    if (!has(l->runtime.gil)) {
+        uint64_t pointer =
+            word_at(in->copy, l->interpreter.gil_pointer - in->low);
+        const struct interpreter *owner = in;
+        if (pointer != in->address + l->interpreter.own_gil)
+            owner = &target->interpreters[target->interpreter_count - 1];
+        at = owner->copy + (l->interpreter.own_gil - owner->low);
+    }
+    int32_t locked;
+    memcpy(&locked, at + l->gil.locked, sizeof locked);
+    return (struct gil){
+        .holder = locked > 0 ? word_at(at, l->gil.last_holder) : 0,
+        .switches = word_at(at, l->gil.switch_number),
+    };
+}
+
+/* Whether the first thread of each interpreter is still the one listed: new
+ * threads are put in front. */
+static bool
+heads_are_known(struct guaco__target *target)
+{
+    const struct guaco__layout *l = &target->runtime.layout;
+
+    for (size_t i = 0; i < target->interpreter_count; i++) {
+        const struct interpreter *in = &target->interpreters[i];
+        uint64_t head =
+            word_at(in->copy, l->interpreter.threads_head - in->low);
+        struct thread *thread = thread_find(target, head);
+        if (head != 0 && (thread == NULL || thread->interpreter != i))
+            return false;
+    }
+    return true;
+}
+
+/* Decode one thread of the round. */
+static int
+thread_decode(struct guaco__target *target, struct thread *thread)
+{
+    const struct guaco__layout *l = &target->runtime.layout;
+    const char *bytes = guaco__stack_thread_bytes(thread->reader);
+
+    /* Another object lies at this address: the list is old. */
+    if (word_at(bytes, l->thread.interpreter) !=
+        target->interpreters[thread->interpreter].address)
+        return GUACO_E_MISSING;
+    int rc = guaco__stack_decode(thread->reader, thread->stack);
+    if (rc == GUACO_E_LOST)
+        target->counts.torn++;
+    if (rc == GUACO_OK) {
+        thread->is_wanted = false;
+        thread->is_done = true;
+        thread->has_stack = true;
+    }
+    return rc;
+}
+
+/* Decode threads[first..last).  Torn ones and those that need another read
+ * stay wanted. */
+static int
+decode_threads(struct guaco__target *target, size_t first, size_t last)
+{
+    for (size_t i = first; i < last; i++) {
+        if (!target->threads[i].is_wanted)
+            continue;
+        int rc = thread_decode(target, &target->threads[i]);
+        if (rc != GUACO_OK && rc != GUACO_E_LOST && rc != GUACO_E_AGAIN)
+            return rc;
+    }
+    return GUACO_OK;
+}
+
+/* One pass over all that is wanted, in as many calls as the ranges need.
+ * Returns 0; GUACO_E_MISSING when the list of threads is old. */
+static int
+read_wanted(struct guaco__target *target)
+{
+    struct guaco__span spans[GUACO__SPANS_MAX];
+    size_t first = 0, last = 0;
+
+    do {
+        size_t count = 0;
+        plan_interpreters(target, spans, &count);
+        size_t heads = count;
+        int rc = plan_threads(target, spans, &count, &last);
+        if (rc != GUACO_OK && (rc != GUACO_E_LIMIT || count == heads))
+            return rc;
+        rc = guaco__memory_read(target->memory, spans, count, NULL);
+        if (rc == GUACO_E_AGAIN)
+            return GUACO_E_MISSING;
+        if (rc == GUACO_OK && !heads_are_known(target))
+            rc = GUACO_E_MISSING;
+        if (rc == GUACO_OK)
+            rc = decode_threads(target, first, last);
+        if (rc != GUACO_OK)
+            return rc;
+        first = last;
+    } while (last < target->thread_count);
+    for (size_t i = 0; i < target->interpreter_count; i++)
+        target->interpreters[i].gil =
+            gil_read(target, &target->interpreters[i]);
+    return GUACO_OK;
+}
+
+/* Whether a thread's stack may differ from that of the last sample. */
+static bool
+may_have_moved(const struct thread *thread, const struct interpreter *in)
+{
+    return !thread->has_stack || in->gil.holder == thread->address ||
+           in->gil.switches != in->last.switches ||
+           in->gil.holder != in->last.holder;
+}
+
+/* Want what this round still lacks; false when it lacks nothing. */
+static bool
+want_rest(struct guaco__target *target, enum guaco__sample_what what)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < target->thread_count; i++) {
+        struct thread *thread = &target->threads[i];
+        const struct interpreter *in =
+            &target->interpreters[thread->interpreter];
+        bool needed = what == GUACO__SAMPLE_HOLDERS
+                          ? in->gil.holder == thread->address
+                          : may_have_moved(thread, in);
+        thread->is_wanted = needed && !thread->is_done;
+        any = any || thread->is_wanted;
+    }
+    return any;
+}
+
+/* Guess who holds the lock, so that the first read is mostly the only one. */
+static void
+want_first(struct guaco__target *target)
+{
+    for (size_t i = 0; i < target->thread_count; i++) {
+        struct thread *thread = &target->threads[i];
+        thread->is_done = false;
+        thread->is_wanted =
+            target->interpreters[thread->interpreter].last.holder ==
+            thread->address;
+    }
+}
+
+/* The list was old, or a range of it is gone: begin anew. */
+static int
+relist(struct guaco__target *target)
+{
+    int rc = list_all(target);
+
+    /* A walk from object to object breaks when the list changes under it. */
+    return rc == GUACO_E_AGAIN ? GUACO_OK : rc;
+}
+
+static int
+round_run(struct guaco__target *target, enum guaco__sample_what what)
+{
+    want_first(target);
+    for (int tries = 0; tries < TRIES_MAX; tries++) {
+        int rc = target->is_listed ? read_wanted(target) : GUACO_E_MISSING;
+        if (rc == GUACO_E_MISSING) {
+            rc = relist(target);
+            if (rc != GUACO_OK)
+                return rc;
+            continue;
+        }
+        if (rc != GUACO_OK)
+            return rc;
+        if (!want_rest(target, what))
+            return GUACO_OK;
+    }
+    for (size_t i = 0; i < target->thread_count; i++)
+        target->counts.dropped += target->threads[i].is_wanted;
+    return target->is_listed ? GUACO_OK : GUACO_E_CLOSED;
+}
+
+static void
+tell(const struct guaco__target *target, const struct thread *thread,
+     guaco__sample_fn *fn, void *ctx)
+{
+    const struct guaco__layout *l = &target->runtime.layout;
+    const char *bytes = guaco__stack_thread_bytes(thread->reader);
+    struct guaco__thread_sample sample = {
+        .thread_id = word_at(bytes, l->thread.thread_id),
+        .interpreter = thread->interpreter,
+        .holds_gil = target->interpreters[thread->interpreter].gil.holder ==
+                     thread->address,
+        .stack = thread->stack,
+    };
+
+    if (has(l->thread.native_thread_id))
+        sample.native_id = (int32_t)word_at(bytes, l->thread.native_thread_id);
+    fn(ctx, &sample);
+}
+
+int
+guaco__target_sample(struct guaco__target *target, enum guaco__sample_what what,
+                     guaco__sample_fn *fn, void *ctx)
+{
+    int rc = round_run(target, what);
+    if (rc != GUACO_OK)
+        return rc;
+    target->counts.samples++;
+    for (size_t i = 0; i < target->interpreter_count; i++)
+        target->interpreters[i].last = target->interpreters[i].gil;
+    for (size_t i = 0; i < target->thread_count; i++) {
+        const struct thread *thread = &target->threads[i];
+        bool told =
+            what == GUACO__SAMPLE_HOLDERS ? thread->is_done : thread->has_stack;
+        if (told && !thread->is_wanted)
+            tell(target, thread, fn, ctx);
+    }
+    return GUACO_OK;
+}
+
+const struct guaco__runtime *
+guaco__target_runtime(const struct guaco__target *target)
+{
+    return &target->runtime;
+}
+
+const struct guaco__target_counts *
+guaco__target_counts(const struct guaco__target *target)
+{
+    return &target->counts;
+}
+
+uint64_t
+guaco__target_reads(const struct guaco__target *target)
+{
+    return target->memory->reads;
+}

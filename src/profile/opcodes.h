@@ -12,10 +12,11 @@
 
 enum guaco__opcode_kind {
     GUACO__OPCODE_OTHER,
-    GUACO__OPCODE_INLINE,    /* may push a frame */
+    GUACO__OPCODE_INLINE,    /* may push a frame: the instruction or, when its
+                                guess fails, the one it is specialised from */
     GUACO__OPCODE_VERSIONED, /* pushes one; bytes 4 to 7 behind the
                                 instruction's start are the func_version of
-                                the only function it can call */
+                                the function it was specialised for */
     GUACO__OPCODE_RETURN,
 };
 

@@ -136,6 +136,19 @@ agrees(const struct call_site *site, const struct function *function,
             site->function_version == function->version);
 }
 
+/* After a mismatch that reading both again did not mend. */
+static bool
+believe(struct call_site *site, const struct function *function,
+        const struct slot *callee)
+{
+    if (site->kind != GUACO__OPCODE_VERSIONED ||
+        function->code != callee->code->address)
+        return false;
+    if (site->doubts < DOUBTS_MAX)
+        site->doubts++;
+    return site->doubts == DOUBTS_MAX;
+}
+
 bool
 guaco__stack_pair_is_true(struct guaco__stack_world *world,
                           const struct slot *caller, const struct slot *callee)
@@ -146,10 +159,16 @@ guaco__stack_pair_is_true(struct guaco__stack_world *world,
     struct function *function = function_get(world, callee->function);
     if (site == NULL || function == NULL)
         return false;
-    if (agrees(site, function, callee))
+    if (agrees(site, function, callee)) {
+        if (site->doubts < DOUBTS_MAX) /* once believed, always */
+            site->doubts = 0;
         return true;
+    }
+    if (site->doubts == DOUBTS_MAX)
+        return function->code == callee->code->address;
     /* Specialised anew, or another function at the same address. */
-    return site_read(world, caller, true, site) &&
-           function_read(world, callee->function, function) &&
-           agrees(site, function, callee);
+    if (!site_read(world, caller, true, site) ||
+        !function_read(world, callee->function, function))
+        return false;
+    return agrees(site, function, callee) || believe(site, function, callee);
 }

@@ -35,10 +35,16 @@ struct function {
     uint32_t version;
 };
 
+/* A specialised instruction whose guess fails falls back without being
+ * rewritten at once, so a call site can truly call another function than it
+ * names.  A torn copy does not show the same site so several times in a row. */
+#define DOUBTS_MAX 3
+
 struct call_site {
     uint64_t address;
     uint32_t function_version; /* with kind GUACO__OPCODE_VERSIONED */
     uint8_t kind;              /* enum guaco__opcode_kind */
+    uint8_t doubts; /* mismatches in a row; at DOUBTS_MAX it is believed */
 };
 
 struct guaco__stack_world {

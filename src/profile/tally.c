@@ -1,0 +1,182 @@
+/* Counting stacks: the shape of the tree is in tally.h. */
+
+#include "tally.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define ARENA_BYTES ((size_t)256 << 10)
+#define ARENA_CAP   ((size_t)1 << 30)
+#define PLACES_MAX  1000000u
+#define NODES_MAX   20000000u
+
+void
+guaco__tally_init(struct guaco__tally *tally)
+{
+    memset(tally, 0, sizeof *tally);
+    guaco__arena_init(&tally->arena, ARENA_BYTES, ARENA_CAP);
+    guaco__map_init(&tally->places, PLACES_MAX);
+    guaco__map_init(&tally->children, NODES_MAX);
+}
+
+void
+guaco__tally_release(struct guaco__tally *tally)
+{
+    guaco__map_release(&tally->children);
+    guaco__map_release(&tally->places);
+    guaco__arena_release(&tally->arena);
+}
+
+/* ---- places ----------------------------------------------------------------- */
+
+/* The key of a place: line, length of the file's name, both texts. */
+static struct guaco_slice
+place_key(char *to, struct guaco_slice file, struct guaco_slice name,
+          int32_t line)
+{
+    uint32_t len = (uint32_t)file.len;
+
+    memcpy(to, &line, 4);
+    memcpy(to + 4, &len, 4);
+    if (file.len > 0)
+        memcpy(to + 8, file.at, file.len);
+    if (name.len > 0)
+        memcpy(to + 8 + file.len, name.at, name.len);
+    return (struct guaco_slice){to, 8 + file.len + name.len};
+}
+
+static int
+place_add(struct guaco__tally *tally, struct guaco_slice key, size_t file_len,
+          int32_t line, const struct guaco__place **out)
+{
+    char *copy = guaco__arena_alloc(&tally->arena, key.len);
+    struct guaco__place *place =
+        guaco__arena_alloc(&tally->arena, sizeof *place);
+
+    if (copy == NULL || place == NULL)
+        return GUACO_E_NOMEM;
+    memcpy(copy, key.at, key.len);
+    *place = (struct guaco__place){
+        .file = {copy + 8, file_len},
+        .name = {copy + 8 + file_len, key.len - 8 - file_len},
+        .line = line,
+        .id = tally->place_count,
+    };
+    int rc = guaco__map_put(&tally->places, (struct guaco_slice){copy, key.len},
+                            place);
+    if (rc != GUACO_OK)
+        return rc;
+    tally->place_count++;
+    *out = place;
+    return GUACO_OK;
+}
+
+int
+guaco__tally_place(struct guaco__tally *tally, struct guaco_slice file,
+                   struct guaco_slice name, int32_t line,
+                   const struct guaco__place **place)
+{
+    char short_key[512];
+    char *to = short_key;
+    size_t bytes = 8 + file.len + name.len;
+
+    if (bytes > sizeof short_key) {
+        to = guaco__arena_alloc(&tally->arena, bytes);
+        if (to == NULL)
+            return GUACO_E_NOMEM;
+    }
+    struct guaco_slice key = place_key(to, file, name, line);
+    *place = guaco__map_get(&tally->places, key);
+    if (*place != NULL)
+        return GUACO_OK;
+    return place_add(tally, key, file.len, line, place);
+}
+
+/* ---- the tree ---------------------------------------------------------------- */
+
+struct node_entry {
+    struct guaco__tally_node node;
+    char key[16]; /* of the parent's and the place's addresses */
+};
+
+static void
+node_key(char key[16], const struct guaco__tally_node *parent,
+         const struct guaco__place *place)
+{
+    uint64_t words[2] = {(uint64_t)(uintptr_t)parent,
+                         (uint64_t)(uintptr_t)place};
+    memcpy(key, words, 16);
+}
+
+static int
+child_get(struct guaco__tally *tally, struct guaco__tally_node *parent,
+          const struct guaco__place *place, struct guaco__tally_node **child)
+{
+    char key[16];
+
+    node_key(key, parent, place);
+    struct node_entry *entry =
+        guaco__map_get(&tally->children, (struct guaco_slice){key, sizeof key});
+    if (entry == NULL) {
+        entry = guaco__arena_calloc(&tally->arena, 1, sizeof *entry);
+        if (entry == NULL)
+            return GUACO_E_NOMEM;
+        memcpy(entry->key, key, sizeof key);
+        int rc = guaco__map_put(
+            &tally->children,
+            (struct guaco_slice){entry->key, sizeof entry->key}, entry);
+        if (rc != GUACO_OK)
+            return rc;
+        entry->node.place = place;
+        entry->node.parent = parent;
+        entry->node.next_sibling = parent->first_child;
+        parent->first_child = &entry->node;
+    }
+    *child = &entry->node;
+    return GUACO_OK;
+}
+
+int
+guaco__tally_add(struct guaco__tally *tally,
+                 const struct guaco__place *const *places, size_t count,
+                 uint64_t times)
+{
+    struct guaco__tally_node *node = &tally->root;
+
+    for (size_t i = 0; i < count; i++) {
+        assert(places[i] != NULL);
+        int rc = child_get(tally, node, places[i], &node);
+        if (rc != GUACO_OK)
+            return rc;
+    }
+    node->self += times;
+    tally->samples += times;
+    return GUACO_OK;
+}
+
+/* The next node in an order that visits children before their parent. */
+static struct guaco__tally_node *
+deepest_first(struct guaco__tally_node *node)
+{
+    while (node->first_child != NULL)
+        node = node->first_child;
+    return node;
+}
+
+void
+guaco__tally_sum(struct guaco__tally *tally)
+{
+    struct guaco__tally_node *node = deepest_first(&tally->root);
+
+    for (;;) {
+        node->total = node->self;
+        for (const struct guaco__tally_node *child = node->first_child;
+             child != NULL; child = child->next_sibling)
+            node->total += child->total;
+        if (node->parent == NULL)
+            break;
+        node = node->next_sibling != NULL ? deepest_first(node->next_sibling)
+                                          : node->parent;
+    }
+    assert(tally->root.total == tally->samples);
+}

@@ -3,6 +3,7 @@
 #include "tally.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ARENA_BYTES ((size_t)256 << 10)
@@ -179,4 +180,94 @@ guaco__tally_sum(struct guaco__tally *tally)
                                           : node->parent;
     }
     assert(tally->root.total == tally->samples);
+}
+
+/* The next node in an order that visits callers first; *depth follows. */
+static struct guaco__tally_node *
+next_node(struct guaco__tally_node *node, uint32_t *depth)
+{
+    if (node->first_child != NULL) {
+        (*depth)++;
+        return node->first_child;
+    }
+    while (node->next_sibling == NULL && node->parent != NULL) {
+        node = node->parent;
+        (*depth)--;
+    }
+    return node->next_sibling;
+}
+
+uint32_t
+guaco__tally_depth(const struct guaco__tally *tally)
+{
+    struct guaco__tally_node *node =
+        (struct guaco__tally_node *)(uintptr_t)&tally->root;
+    uint32_t depth = 1, deepest = 1;
+
+    while ((node = next_node(node, &depth)) != NULL)
+        deepest = depth > deepest ? depth : deepest;
+    return deepest;
+}
+
+/* ---- order ------------------------------------------------------------------- */
+
+static int
+compare_slices(struct guaco_slice a, struct guaco_slice b)
+{
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = len == 0 ? 0 : memcmp(a.at, b.at, len);
+
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static int
+compare_nodes(const void *left, const void *right)
+{
+    const struct guaco__place *a =
+        (*(struct guaco__tally_node *const *)left)->place;
+    const struct guaco__place *b =
+        (*(struct guaco__tally_node *const *)right)->place;
+    int order = compare_slices(a->file, b->file);
+
+    if (order == 0)
+        order = compare_slices(a->name, b->name);
+    return order != 0 ? order : (a->line > b->line) - (a->line < b->line);
+}
+
+static int
+sort_children(struct guaco__tally_node *node)
+{
+    size_t count = 0;
+
+    for (struct guaco__tally_node *c = node->first_child; c != NULL;
+         c = c->next_sibling)
+        count++;
+    if (count < 2)
+        return GUACO_OK;
+    struct guaco__tally_node **at =
+        malloc(count * sizeof(struct guaco__tally_node *));
+    if (at == NULL)
+        return GUACO_E_NOMEM;
+    count = 0;
+    for (struct guaco__tally_node *c = node->first_child; c != NULL;
+         c = c->next_sibling)
+        at[count++] = c;
+    qsort(at, count, sizeof(struct guaco__tally_node *), compare_nodes);
+    node->first_child = at[0];
+    for (size_t i = 0; i < count; i++)
+        at[i]->next_sibling = i + 1 < count ? at[i + 1] : NULL;
+    free(at);
+    return GUACO_OK;
+}
+
+int
+guaco__tally_sort(struct guaco__tally *tally)
+{
+    struct guaco__tally_node *node = &tally->root;
+    uint32_t depth = 1;
+    int rc = GUACO_OK;
+
+    for (; rc == GUACO_OK && node != NULL; node = next_node(node, &depth))
+        rc = sort_children(node);
+    return rc;
 }

@@ -64,6 +64,13 @@ int guaco__tally_add(struct guaco__tally *tally,
                      const struct guaco__place *const *places, size_t count,
                      uint64_t times);
 
+/* Order the children of every node by file, name and line.  Returns 0 or
+ * GUACO_E_NOMEM (some are then in order and some not). */
+int guaco__tally_sort(struct guaco__tally *tally);
+
+/* Nodes on the longest way from the root to a leaf, the root included. */
+uint32_t guaco__tally_depth(const struct guaco__tally *tally);
+
 /* Fill in `total` of every node.  Call when done with adding. */
 void guaco__tally_sum(struct guaco__tally *tally);
 

@@ -1,0 +1,39 @@
+#ifndef GUACO_PROFILE_FLAMEGRAPH_H
+#define GUACO_PROFILE_FLAMEGRAPH_H
+
+/*
+ * A flame graph: the tally as an SVG that is also a small program.
+ *
+ * One `<g>` a frame with a title, a rectangle and a text, widths proportional
+ * to samples, callers below (or above, as an icicle).  Siblings are in the
+ * order of their names, so that two profiles of one program look alike.  The
+ * script in the file zooms, searches and turns the picture over; without it
+ * the picture is complete.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "guaco/error.h"
+#include "guaco/slice.h"
+#include "tally.h"
+
+struct guaco__flamegraph_options {
+    struct guaco_slice title;      /* empty: "Flame Graph" */
+    struct guaco_slice subtitle;   /* what was profiled; may be empty */
+    struct guaco_slice count_name; /* "samples" */
+    uint32_t width;                /* pixels, 300 to 100000; 0: 1200 */
+    double min_width;              /* pixels; narrower frames are left out */
+    bool is_icicle;                /* the root on top */
+};
+
+/*
+ * Append the SVG to `out`.  Sorts the tree and sums it.  Returns 0,
+ * GUACO_E_INVALID (the width), or as guaco__buf_append(); GUACO_E_NOMEM.
+ */
+int guaco__flamegraph_write(struct guaco__tally *tally,
+                            const struct guaco__flamegraph_options *options,
+                            struct guaco__buf *out);
+
+#endif

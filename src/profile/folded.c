@@ -1,0 +1,141 @@
+/* Folded stacks: the form is in folded.h. */
+
+#include "folded.h"
+
+#include <string.h>
+
+#include "place.h"
+
+#define DEPTH_MAX 4096
+
+/* ---- writing ------------------------------------------------------------------ */
+
+static int
+put_frame(const struct guaco__place *place, struct guaco__buf *out)
+{
+    size_t before = out->len;
+
+    int rc = guaco__place_write(place, out);
+    if (rc != GUACO_OK)
+        return rc;
+    for (char *c = guaco__buf_data(out) + before; c < guaco__buf_end(out); c++)
+        *c = *c == ';' ? ':' : *c == '\n' || *c == '\r' ? ' ' : *c;
+    return GUACO_OK;
+}
+
+/* One stack, the root's child first. */
+static int
+put_stack(const struct guaco__tally_node *leaf, struct guaco__buf *out)
+{
+    const struct guaco__place *places[DEPTH_MAX];
+    size_t count = 0;
+    int rc = GUACO_OK;
+
+    for (; leaf->place != NULL && count < DEPTH_MAX; leaf = leaf->parent)
+        places[count++] = leaf->place;
+    while (count-- > 0 && rc == GUACO_OK) {
+        rc = put_frame(places[count], out);
+        if (rc == GUACO_OK && count > 0)
+            rc = guaco__buf_append_byte(out, ';');
+    }
+    return rc;
+}
+
+int
+guaco__folded_write(const struct guaco__tally *tally, struct guaco__buf *out)
+{
+    const struct guaco__tally_node *node = tally->root.first_child;
+    int rc = GUACO_OK;
+
+    while (node != NULL && rc == GUACO_OK) {
+        if (node->self > 0)
+            rc = put_stack(node, out);
+        if (node->self > 0 && rc == GUACO_OK)
+            rc = guaco__buf_printf(out, " %llu\n",
+                                   (unsigned long long)node->self);
+        if (node->first_child != NULL) {
+            node = node->first_child;
+            continue;
+        }
+        while (node != NULL && node->next_sibling == NULL)
+            node = node->parent;
+        node = node != NULL ? node->next_sibling : NULL;
+    }
+    return rc;
+}
+
+/* ---- reading ------------------------------------------------------------------- */
+
+/* Cut " COUNT" off the end of a line; false when it is not there. */
+static bool
+take_count(struct guaco_slice *line, uint64_t *count)
+{
+    size_t at = line->len;
+
+    while (at > 0 && line->at[at - 1] >= '0' && line->at[at - 1] <= '9')
+        at--;
+    if (at == line->len || at < 2 || line->at[at - 1] != ' ')
+        return false;
+    *count = 0;
+    for (size_t i = at; i < line->len; i++) {
+        unsigned digit = (unsigned)(line->at[i] - '0');
+        if (*count > (UINT64_MAX / 2 - digit) / 10)
+            return false;
+        *count = *count * 10 + digit;
+    }
+    line->len = at - 1;
+    return true;
+}
+
+static int
+add_line(struct guaco__tally *tally, struct guaco_slice line, uint64_t count)
+{
+    const struct guaco__place *places[DEPTH_MAX];
+    struct guaco_slice none = {NULL, 0};
+    size_t depth = 0;
+
+    while (line.len > 0) {
+        const char *stop = memchr(line.at, ';', line.len);
+        size_t len = stop == NULL ? line.len : (size_t)(stop - line.at);
+        if (depth == DEPTH_MAX)
+            return GUACO_E_LIMIT;
+        struct guaco_slice frame = {line.at, len};
+        int rc = guaco__tally_place(tally, none, frame, 0, &places[depth++]);
+        if (rc != GUACO_OK)
+            return rc;
+        if (stop == NULL)
+            break;
+        line = (struct guaco_slice){stop + 1, line.len - len - 1};
+    }
+    return guaco__tally_add(tally, places, depth, count);
+}
+
+int
+guaco__folded_read(struct guaco__tally *tally, struct guaco_slice text,
+                   struct guaco_error *err)
+{
+    size_t number = 0;
+
+    while (text.len > 0) {
+        const char *stop = memchr(text.at, '\n', text.len);
+        size_t len = stop == NULL ? text.len : (size_t)(stop - text.at);
+        struct guaco_slice line = {text.at, len};
+        uint64_t count;
+        number++;
+        text.at += stop == NULL ? len : len + 1;
+        text.len -= stop == NULL ? len : len + 1;
+        if (line.len > 0 && line.at[line.len - 1] == '\r')
+            line.len--;
+        if (line.len == 0 || line.at[0] == '#')
+            continue;
+        if (!take_count(&line, &count))
+            return guaco_fail(err, GUACO_E_PROTO, 0,
+                              "line %zu of the folded stacks has no count",
+                              number);
+        int rc = add_line(tally, line, count);
+        if (rc != GUACO_OK)
+            return guaco_fail(err, rc, 0, "line %zu of the folded stacks",
+                              number);
+    }
+    return GUACO_OK;
+}

@@ -1,0 +1,227 @@
+/* Counting samples: from frames of a sample to places of the tally. */
+
+#include "record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "place.h"
+
+#define PLACES_CACHED_MAX 2000000u
+
+/* What a frame was found to be, by its code object and offset. */
+struct known {
+    char key[12];
+    const struct guaco__place *place;
+};
+
+struct guaco__record {
+    struct guaco__target *target;
+    struct guaco__record_options options;
+    struct guaco__tally tally;
+    struct guaco__arena arena;
+    struct guaco__map known;
+    const struct guaco__place *idle;
+    const struct guaco__place *stack[GUACO__STACK_DEPTH_MAX];
+    uint64_t wall_us;
+    size_t told; /* threads of the sample under way */
+    struct guaco__buf *dump;
+    int rc; /* the first failure inside a callback */
+};
+
+int
+guaco__record_new(struct guaco__record **record, struct guaco__target *target,
+                  const struct guaco__record_options *options)
+{
+    struct guaco__record *self = calloc(1, sizeof *self);
+    struct guaco_slice none = {NULL, 0};
+
+    if (self == NULL)
+        return GUACO_E_NOMEM;
+    self->target = target;
+    self->options = *options;
+    guaco__tally_init(&self->tally);
+    guaco__arena_init(&self->arena, (size_t)64 << 10, (size_t)512 << 20);
+    guaco__map_init(&self->known, PLACES_CACHED_MAX);
+    int rc = guaco__tally_place(&self->tally, none, GUACO_SLICE("(idle)"), 0,
+                                &self->idle);
+    if (rc != GUACO_OK) {
+        guaco__record_free(self);
+        return rc;
+    }
+    *record = self;
+    return GUACO_OK;
+}
+
+void
+guaco__record_free(struct guaco__record *record)
+{
+    if (record == NULL)
+        return;
+    guaco__map_release(&record->known);
+    guaco__arena_release(&record->arena);
+    guaco__tally_release(&record->tally);
+    free(record);
+}
+
+struct guaco__tally *
+guaco__record_tally(struct guaco__record *record)
+{
+    return &record->tally;
+}
+
+/* ---- places ------------------------------------------------------------------- */
+
+static int32_t
+line_of(const struct guaco__record *record, const struct guaco__frame *frame)
+{
+    const struct guaco__layout *l =
+        &guaco__target_runtime(record->target)->layout;
+
+    if (record->options.by_function)
+        return 0;
+    if (frame->offset < 0)
+        return frame->code->first_line;
+    return guaco__code_line(frame->code, l, (uint32_t)frame->offset);
+}
+
+static int
+place_find(struct guaco__record *record, const struct guaco__frame *frame,
+           const struct guaco__place **place)
+{
+    struct known *known = guaco__arena_alloc(&record->arena, sizeof *known);
+
+    if (known == NULL)
+        return GUACO_E_NOMEM;
+    memcpy(known->key, &frame->code, 8);
+    memcpy(known->key + 8, &frame->offset, 4);
+    int rc =
+        guaco__tally_place(&record->tally, frame->code->file, frame->code->name,
+                           line_of(record, frame), &known->place);
+    if (rc == GUACO_OK)
+        rc = guaco__map_put(&record->known,
+                            (struct guaco_slice){known->key, sizeof known->key},
+                            known);
+    *place = known->place;
+    return rc;
+}
+
+static int
+place_of(struct guaco__record *record, const struct guaco__frame *frame,
+         const struct guaco__place **place)
+{
+    char key[12];
+
+    memcpy(key, &frame->code, 8);
+    memcpy(key + 8, &frame->offset, 4);
+    const struct known *known =
+        guaco__map_get(&record->known, (struct guaco_slice){key, sizeof key});
+    if (known == NULL)
+        return place_find(record, frame, place);
+    *place = known->place;
+    return GUACO_OK;
+}
+
+/* The places of a stack into record->stack, the outermost first. */
+static int
+places_of(struct guaco__record *record, const struct guaco__stack *stack)
+{
+    for (size_t i = 0; i < stack->count; i++) {
+        int rc = place_of(record, &stack->frames[stack->count - 1 - i],
+                          &record->stack[i]);
+        if (rc != GUACO_OK)
+            return rc;
+    }
+    return GUACO_OK;
+}
+
+/* ---- one sample ----------------------------------------------------------------- */
+
+/* pyflame's chart: a line with the time, a line with the stack. */
+static int
+chart_add(struct guaco__record *record, size_t count)
+{
+    struct guaco__buf *chart = record->options.chart;
+
+    int rc =
+        guaco__buf_printf(chart, "%llu\n", (unsigned long long)record->wall_us);
+    for (size_t i = 0; rc == GUACO_OK && i < count; i++) {
+        rc = guaco__place_write(record->stack[i], chart);
+        if (rc == GUACO_OK && record->stack[i] != record->idle)
+            rc = guaco__buf_append_byte(chart, ';');
+    }
+    return rc == GUACO_OK ? guaco__buf_append_byte(chart, '\n') : rc;
+}
+
+static int
+count_stack(struct guaco__record *record, size_t count)
+{
+    if (record->options.chart != NULL)
+        return chart_add(record, count);
+    return guaco__tally_add(&record->tally, record->stack, count, 1);
+}
+
+static void
+on_thread(void *ctx, const struct guaco__thread_sample *sample)
+{
+    struct guaco__record *record = ctx;
+
+    if (record->rc != GUACO_OK || sample->stack->count == 0)
+        return;
+    record->told++;
+    record->rc = places_of(record, sample->stack);
+    if (record->rc == GUACO_OK)
+        record->rc = count_stack(record, sample->stack->count);
+}
+
+int
+guaco__record_sample(struct guaco__record *record, uint64_t wall_us)
+{
+    record->wall_us = wall_us;
+    record->told = 0;
+    record->rc = GUACO_OK;
+    int rc = guaco__target_sample(
+        record->target,
+        record->options.threads ? GUACO__SAMPLE_THREADS : GUACO__SAMPLE_HOLDERS,
+        on_thread, record);
+    if (rc != GUACO_OK || record->rc != GUACO_OK)
+        return rc != GUACO_OK ? rc : record->rc;
+    if (record->told > 0 || record->options.exclude_idle)
+        return GUACO_OK;
+    record->stack[0] = record->idle;
+    return count_stack(record, 1);
+}
+
+/* ---- a dump ---------------------------------------------------------------------- */
+
+static void
+on_dump(void *ctx, const struct guaco__thread_sample *sample)
+{
+    struct guaco__record *record = ctx;
+    struct guaco__buf *out = record->dump;
+
+    if (record->rc != GUACO_OK)
+        return;
+    record->rc = places_of(record, sample->stack);
+    if (record->rc == GUACO_OK)
+        record->rc = guaco__buf_printf(out, "%llu%s:\n",
+                                       (unsigned long long)sample->thread_id,
+                                       sample->holds_gil ? "*" : "");
+    for (size_t i = sample->stack->count; record->rc == GUACO_OK && i-- > 0;) {
+        record->rc = guaco__place_write(record->stack[i], out);
+        if (record->rc == GUACO_OK)
+            record->rc = guaco__buf_append_byte(out, '\n');
+    }
+    if (record->rc == GUACO_OK)
+        record->rc = guaco__buf_append_byte(out, '\n');
+}
+
+int
+guaco__record_dump(struct guaco__record *record, struct guaco__buf *out)
+{
+    record->dump = out;
+    record->rc = GUACO_OK;
+    int rc = guaco__target_sample(record->target, GUACO__SAMPLE_THREADS,
+                                  on_dump, record);
+    return rc != GUACO_OK ? rc : record->rc;
+}

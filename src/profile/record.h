@@ -1,0 +1,47 @@
+#ifndef GUACO_PROFILE_RECORD_H
+#define GUACO_PROFILE_RECORD_H
+
+/*
+ * A recording: samples of a target, counted as they come.  The caller keeps
+ * the time and says when to sample.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "guaco/error.h"
+#include "tally.h"
+#include "target.h"
+
+struct guaco__record_options {
+    bool threads;             /* all threads, not only the holder of the GIL */
+    bool exclude_idle;        /* do not count "(idle)" */
+    bool by_function;         /* frames without lines */
+    struct guaco__buf *chart; /* time order instead of counts: pyflame's
+                                 --flamechart lines are appended here */
+};
+
+struct guaco__record;
+
+/* `target` is borrowed.  Returns 0 or GUACO_E_NOMEM. */
+int
+guaco__record_new(struct guaco__record **record, struct guaco__target *target,
+                  const struct guaco__record_options *options);
+void guaco__record_free(struct guaco__record *record);
+
+/* Take one sample; wall_us is the time for a chart's line.  Returns as
+ * guaco__target_sample(), guaco__tally_add(). */
+int guaco__record_sample(struct guaco__record *record, uint64_t wall_us);
+
+/* What was counted so far, borrowed; the caller may sort and sum it. */
+struct guaco__tally *guaco__record_tally(struct guaco__record *record);
+
+/*
+ * Append pyflame's dump: one paragraph a thread, `THREAD:` (with '*' for the
+ * holder of the GIL) and its frames, the leaf first.  Takes a sample of its
+ * own.
+ */
+int guaco__record_dump(struct guaco__record *record, struct guaco__buf *out);
+
+#endif

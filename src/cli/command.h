@@ -21,6 +21,15 @@ struct guaco__command {
 int guaco__command_tree(const struct guaco__command *command,
                         const char *const *args, size_t count);
 
+/* cmd_profile.c: 0, 1 when it could not attach or write, 2 for a wrong flag;
+ * with -t the exit code of the command. */
+int guaco__command_profile(const struct guaco__command *command,
+                           const char *const *args, size_t count);
+
+/* cmd_flamegraph.c: 0, 1 or 2. */
+int guaco__command_flamegraph(const struct guaco__command *command,
+                              const char *const *args, size_t count);
+
 /* cmd_guest.c: the worker of an application in C, started by the supervisor.
  * 0 drained, 2 not started by a supervisor, 3 the application could not be
  * loaded or started. */

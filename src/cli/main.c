@@ -14,6 +14,10 @@ static const struct guaco__command commands[] = {
      guaco__command_tree},
     {"queue", "stats|ls|retry|purge MODULE:QUEUE ...",
      "look into a queue and mend it", guaco__command_tree},
+    {"profile", "-p PID | -t COMMAND ...",
+     "sample the Python stacks of a process", guaco__command_profile},
+    {"flamegraph", "FOLDED", "draw folded stacks as an SVG",
+     guaco__command_flamegraph},
     {"_guest", "", "the worker of an application in C", guaco__command_guest},
     {"_keeper", "URL", "the keeper of one store", guaco__command_keeper},
 };

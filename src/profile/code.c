@@ -13,7 +13,7 @@
 #define OB_SIZE           16u /* PyVarObject.ob_size */
 
 void
-guaco__codes_init(struct guaco__codes *codes, struct guaco__memory *memory,
+guaco__codes_init(struct guaco__codes *codes, struct guaco__vmem *memory,
                   const struct guaco__layout *layout)
 {
     memset(codes, 0, sizeof *codes);
@@ -127,7 +127,7 @@ texts_read(struct guaco__codes *codes, const char *head,
            struct guaco__code *code)
 {
     const struct guaco__layout *l = codes->layout;
-    struct guaco__memory *m = codes->memory;
+    struct guaco__vmem *m = codes->memory;
 
     int rc = guaco__text_read(m, l, word_in(head, l->code.filename),
                               &codes->arena, &code->file);
@@ -149,8 +149,8 @@ code_fetch(struct guaco__codes *codes, struct guaco__code *code)
     char head[GUACO__CODE_BYTES_MAX];
 
     assert(codes->layout->code.size <= sizeof head);
-    int rc = guaco__memory_get(codes->memory, code->address, head,
-                               codes->layout->code.size);
+    int rc = guaco__vmem_get(codes->memory, code->address, head,
+                             codes->layout->code.size);
     if (rc != GUACO_OK)
         return rc;
     if (!numbers_read(codes->layout, head, code))

@@ -40,7 +40,7 @@ struct guaco__code {
 #define GUACO__CODE_HOT 1024
 
 struct guaco__codes {
-    struct guaco__memory *memory;       /* borrowed */
+    struct guaco__vmem *memory;         /* borrowed */
     const struct guaco__layout *layout; /* borrowed */
     struct guaco__arena arena;
     struct guaco__map by_address;
@@ -49,7 +49,7 @@ struct guaco__codes {
 };
 
 /* Begin with no entry; `memory` and `layout` outlive it. */
-void guaco__codes_init(struct guaco__codes *codes, struct guaco__memory *memory,
+void guaco__codes_init(struct guaco__codes *codes, struct guaco__vmem *memory,
                        const struct guaco__layout *layout);
 void guaco__codes_release(struct guaco__codes *codes);
 

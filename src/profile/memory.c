@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 int
-guaco__memory_read(struct guaco__memory *memory,
-                   const struct guaco__span *spans, size_t count, size_t *done)
+guaco__vmem_read(struct guaco__vmem *memory, const struct guaco__span *spans,
+                 size_t count, size_t *done)
 {
     assert(count <= GUACO__SPANS_MAX);
 
@@ -18,7 +18,7 @@ guaco__memory_read(struct guaco__memory *memory,
 }
 
 void
-guaco__memory_close(struct guaco__memory *memory)
+guaco__vmem_close(struct guaco__vmem *memory)
 {
     if (memory == NULL)
         return;

@@ -28,17 +28,17 @@ struct guaco__span {
 /* Most spans of one read; the kernel's IOV_MAX. */
 #define GUACO__SPANS_MAX 1024
 
-struct guaco__memory;
+struct guaco__vmem;
 
-struct guaco__memory_ops {
+struct guaco__vmem_ops {
     const char *name;
-    int (*read)(struct guaco__memory *memory, const struct guaco__span *spans,
+    int (*read)(struct guaco__vmem *memory, const struct guaco__span *spans,
                 size_t count, size_t *done);
-    void (*close)(struct guaco__memory *memory);
+    void (*close)(struct guaco__vmem *memory);
 };
 
-struct guaco__memory {
-    const struct guaco__memory_ops *ops;
+struct guaco__vmem {
+    const struct guaco__vmem_ops *ops;
     uint64_t reads; /* how often it was read: system calls, for a process */
 };
 
@@ -51,32 +51,31 @@ struct guaco__memory {
  * failure of the system.
  */
 int
-guaco__memory_read(struct guaco__memory *memory,
-                   const struct guaco__span *spans, size_t count, size_t *done);
+guaco__vmem_read(struct guaco__vmem *memory, const struct guaco__span *spans,
+                 size_t count, size_t *done);
 
 /* The same for one range. */
 static inline int
-guaco__memory_get(struct guaco__memory *memory, uint64_t from, void *to,
-                  size_t len)
+guaco__vmem_get(struct guaco__vmem *memory, uint64_t from, void *to, size_t len)
 {
     struct guaco__span span = {from, to, len};
-    return guaco__memory_read(memory, &span, 1, NULL);
+    return guaco__vmem_read(memory, &span, 1, NULL);
 }
 
 /* The same for one 64-bit word, a pointer say. */
 static inline int
-guaco__memory_word(struct guaco__memory *memory, uint64_t from, uint64_t *word)
+guaco__vmem_word(struct guaco__vmem *memory, uint64_t from, uint64_t *word)
 {
-    return guaco__memory_get(memory, from, word, sizeof *word);
+    return guaco__vmem_get(memory, from, word, sizeof *word);
 }
 
 /* Free it.  NULL is ignored. */
-void guaco__memory_close(struct guaco__memory *memory);
+void guaco__vmem_close(struct guaco__vmem *memory);
 
 /* The memory of process `pid`.  Nothing is read yet, so that a wrong pid shows
  * at the first read.  Returns 0 or GUACO_E_NOMEM. */
-int guaco__memory_of_process(struct guaco__memory **memory, int pid,
-                             struct guaco_error *err);
+int guaco__vmem_of_process(struct guaco__vmem **memory, int pid,
+                           struct guaco_error *err);
 
 /*
  * A recorded fixture, copied from image[0..len):
@@ -88,7 +87,7 @@ int guaco__memory_of_process(struct guaco__memory **memory, int pid,
  * in little endian; ranges ascend and do not overlap.  Returns 0,
  * GUACO_E_PROTO (not such a file) or GUACO_E_NOMEM.
  */
-int guaco__memory_of_fixture(struct guaco__memory **memory, const void *image,
-                             size_t len, struct guaco_error *err);
+int guaco__vmem_of_fixture(struct guaco__vmem **memory, const void *image,
+                           size_t len, struct guaco_error *err);
 
 #endif

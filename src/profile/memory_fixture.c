@@ -14,7 +14,7 @@ struct range {
 };
 
 struct fixture_memory {
-    struct guaco__memory base;
+    struct guaco__vmem base;
     char *image;
     struct range *ranges;
     size_t count;
@@ -61,7 +61,7 @@ span_copy(const struct fixture_memory *self, struct guaco__span span)
 }
 
 static int
-fixture_read(struct guaco__memory *memory, const struct guaco__span *spans,
+fixture_read(struct guaco__vmem *memory, const struct guaco__span *spans,
              size_t count, size_t *done)
 {
     const struct fixture_memory *self = (struct fixture_memory *)memory;
@@ -75,7 +75,7 @@ fixture_read(struct guaco__memory *memory, const struct guaco__span *spans,
 }
 
 static void
-fixture_close(struct guaco__memory *memory)
+fixture_close(struct guaco__vmem *memory)
 {
     struct fixture_memory *self = (struct fixture_memory *)memory;
 
@@ -83,7 +83,7 @@ fixture_close(struct guaco__memory *memory)
     free(self->image);
 }
 
-static const struct guaco__memory_ops fixture_ops = {
+static const struct guaco__vmem_ops fixture_ops = {
     .name = "fixture",
     .read = fixture_read,
     .close = fixture_close,
@@ -131,8 +131,8 @@ head_read(const char *image, size_t len, size_t *count)
 }
 
 int
-guaco__memory_of_fixture(struct guaco__memory **memory, const void *image,
-                         size_t len, struct guaco_error *err)
+guaco__vmem_of_fixture(struct guaco__vmem **memory, const void *image,
+                       size_t len, struct guaco_error *err)
 {
     size_t count;
 
@@ -147,12 +147,12 @@ guaco__memory_of_fixture(struct guaco__memory **memory, const void *image,
     self->image = malloc(len);
     self->ranges = calloc(count + 1, sizeof *self->ranges);
     if (self->image == NULL || self->ranges == NULL) {
-        guaco__memory_close(&self->base);
+        guaco__vmem_close(&self->base);
         return guaco_fail(err, GUACO_E_NOMEM, 0, "memory fixture");
     }
     memcpy(self->image, image, len);
     if (!ranges_read(self, len)) {
-        guaco__memory_close(&self->base);
+        guaco__vmem_close(&self->base);
         return guaco_fail(err, GUACO_E_PROTO, 0,
                           "ranges of a memory fixture overlap or are cut");
     }

@@ -11,7 +11,7 @@
 #include <sys/uio.h>
 
 struct process_memory {
-    struct guaco__memory base;
+    struct guaco__vmem base;
     pid_t pid;
 };
 
@@ -26,7 +26,7 @@ code_of_errno(int sys)
 }
 
 static int
-process_read(struct guaco__memory *memory, const struct guaco__span *spans,
+process_read(struct guaco__vmem *memory, const struct guaco__span *spans,
              size_t count, size_t *done)
 {
     struct process_memory *self = (struct process_memory *)memory;
@@ -54,20 +54,20 @@ process_read(struct guaco__memory *memory, const struct guaco__span *spans,
 }
 
 static void
-process_close(struct guaco__memory *memory)
+process_close(struct guaco__vmem *memory)
 {
     (void)memory;
 }
 
-static const struct guaco__memory_ops process_ops = {
+static const struct guaco__vmem_ops process_ops = {
     .name = "process",
     .read = process_read,
     .close = process_close,
 };
 
 int
-guaco__memory_of_process(struct guaco__memory **memory, int pid,
-                         struct guaco_error *err)
+guaco__vmem_of_process(struct guaco__vmem **memory, int pid,
+                       struct guaco_error *err)
 {
     struct process_memory *self = calloc(1, sizeof *self);
 

@@ -83,13 +83,13 @@ version_by_constant(const struct guaco__elf *elf)
 /* ---- one file -------------------------------------------------------------- */
 
 static int
-layout_published(struct guaco__runtime *runtime, struct guaco__memory *memory,
+layout_published(struct guaco__runtime *runtime, struct guaco__vmem *memory,
                  struct guaco_error *err)
 {
     char head[GUACO__DEBUG_OFFSETS_BYTES];
     struct guaco_slice slice = {head, sizeof head};
 
-    int rc = guaco__memory_get(memory, runtime->address, head, sizeof head);
+    int rc = guaco__vmem_get(memory, runtime->address, head, sizeof head);
     if (rc != GUACO_OK)
         return guaco_fail(err, rc, 0, "_PyRuntime cannot be read");
     rc = guaco__layout_debug_version(slice, &runtime->hexversion);
@@ -122,7 +122,7 @@ layout_of_version(struct guaco__runtime *runtime, const struct guaco__elf *elf,
 
 int
 guaco__runtime_in_file(struct guaco__runtime *runtime,
-                       struct guaco__memory *memory, struct guaco_slice image,
+                       struct guaco__vmem *memory, struct guaco_slice image,
                        uint64_t mapped_at, uint64_t offset,
                        struct guaco_slice path, struct guaco_error *err)
 {
@@ -202,7 +202,7 @@ file_map(int fd)
 }
 
 static int
-try_map(struct guaco__runtime *runtime, int pid, struct guaco__memory *memory,
+try_map(struct guaco__runtime *runtime, int pid, struct guaco__vmem *memory,
         const struct guaco__mapping *map, enum rank rank,
         struct guaco_error *err)
 {
@@ -222,7 +222,7 @@ try_map(struct guaco__runtime *runtime, int pid, struct guaco__memory *memory,
 /* The first mapping of each file of this rank: a file's mappings lie one
  * behind the other. */
 static int
-try_rank(struct guaco__runtime *runtime, int pid, struct guaco__memory *memory,
+try_rank(struct guaco__runtime *runtime, int pid, struct guaco__vmem *memory,
          const struct guaco__mappings *maps, struct guaco_slice executable,
          enum rank rank, struct guaco_error *err)
 {
@@ -299,7 +299,7 @@ executable_of(int pid, char *to, size_t len)
 
 int
 guaco__runtime_find(struct guaco__runtime *runtime, int pid,
-                    struct guaco__memory *memory, struct guaco_error *err)
+                    struct guaco__vmem *memory, struct guaco_error *err)
 {
     struct guaco__mappings maps;
     char link[PATH_MAX];

@@ -34,17 +34,16 @@ struct guaco__runtime {
  * would help); GUACO_E_PROTO, GUACO_E_LIMIT, GUACO_E_NOMEM.
  */
 int guaco__runtime_find(struct guaco__runtime *runtime, int pid,
-                        struct guaco__memory *memory, struct guaco_error *err);
+                        struct guaco__vmem *memory, struct guaco_error *err);
 
 /*
  * What one mapped file says, for tests: its image, and where file offset
  * `offset` of it is mapped.  `path` serves as the last resort for the version.
  * Returns as guaco__runtime_find().
  */
-int
-guaco__runtime_in_file(struct guaco__runtime *runtime,
-                       struct guaco__memory *memory, struct guaco_slice image,
-                       uint64_t mapped_at, uint64_t offset,
-                       struct guaco_slice path, struct guaco_error *err);
+int guaco__runtime_in_file(struct guaco__runtime *runtime,
+                           struct guaco__vmem *memory, struct guaco_slice image,
+                           uint64_t mapped_at, uint64_t offset,
+                           struct guaco_slice path, struct guaco_error *err);
 
 #endif

@@ -16,7 +16,7 @@
 
 int
 guaco__stack_world_new(struct guaco__stack_world **world,
-                       struct guaco__memory *memory,
+                       struct guaco__vmem *memory,
                        const struct guaco__layout *layout)
 {
     struct guaco__stack_world *self = calloc(1, sizeof *self);

@@ -57,7 +57,7 @@ struct guaco__stack_world;
 
 /* Returns 0 or GUACO_E_NOMEM.  `memory` and `layout` outlive it. */
 int guaco__stack_world_new(struct guaco__stack_world **world,
-                           struct guaco__memory *memory,
+                           struct guaco__vmem *memory,
                            const struct guaco__layout *layout);
 void guaco__stack_world_free(struct guaco__stack_world *world);
 

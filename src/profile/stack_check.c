@@ -41,8 +41,8 @@ site_read(struct guaco__stack_world *world, const struct slot *slot,
     uint32_t start;
 
     /* Bytecode begins deep inside its object: what lies before is mapped. */
-    if (guaco__memory_get(world->memory, slot->instruction - BEFORE, window,
-                          sizeof window) != GUACO_OK)
+    if (guaco__vmem_get(world->memory, slot->instruction - BEFORE, window,
+                        sizeof window) != GUACO_OK)
         return false;
     site->kind = (uint8_t)guaco__opcode_at(
         world->layout->version, window, BEFORE,
@@ -93,7 +93,7 @@ function_read(struct guaco__stack_world *world, uint64_t address,
         {address + l->function.version, &function->version, 4},
     };
 
-    return guaco__memory_read(world->memory, spans, 2, NULL) == GUACO_OK;
+    return guaco__vmem_read(world->memory, spans, 2, NULL) == GUACO_OK;
 }
 
 static struct function *

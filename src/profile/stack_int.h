@@ -48,7 +48,7 @@ struct call_site {
 };
 
 struct guaco__stack_world {
-    struct guaco__memory *memory;
+    struct guaco__vmem *memory;
     const struct guaco__layout *layout;
     struct guaco__codes codes;
     struct guaco__arena arena; /* functions and call sites */

@@ -37,7 +37,7 @@ struct interpreter {
 };
 
 struct guaco__target {
-    struct guaco__memory *memory;
+    struct guaco__vmem *memory;
     struct guaco__runtime runtime;
     struct guaco__stack_world *world;
     struct interpreter interpreters[GUACO__TARGET_INTERPRETERS_MAX];
@@ -67,7 +67,7 @@ word_at(const char *at, uint64_t offset)
 
 int
 guaco__target_of_memory(struct guaco__target **target,
-                        struct guaco__memory *memory,
+                        struct guaco__vmem *memory,
                         const struct guaco__runtime *runtime,
                         struct guaco_error *err)
 {
@@ -91,17 +91,17 @@ int
 guaco__target_attach(struct guaco__target **target, int pid,
                      struct guaco_error *err)
 {
-    struct guaco__memory *memory;
+    struct guaco__vmem *memory;
     struct guaco__runtime runtime;
 
-    int rc = guaco__memory_of_process(&memory, pid, err);
+    int rc = guaco__vmem_of_process(&memory, pid, err);
     if (rc != GUACO_OK)
         return rc;
     rc = guaco__runtime_find(&runtime, pid, memory, err);
     if (rc == GUACO_OK)
         rc = guaco__target_of_memory(target, memory, &runtime, err);
     if (rc != GUACO_OK)
-        guaco__memory_close(memory);
+        guaco__vmem_close(memory);
     return rc;
 }
 
@@ -133,7 +133,7 @@ guaco__target_free(struct guaco__target *target)
     interpreters_release(target);
     free(target->threads);
     guaco__stack_world_free(target->world);
-    guaco__memory_close(target->memory);
+    guaco__vmem_close(target->memory);
     free(target);
 }
 
@@ -230,17 +230,17 @@ list_threads(struct guaco__target *target, uint32_t number)
     uint64_t address, owner;
     int walked = 0;
 
-    int rc = guaco__memory_word(target->memory,
-                                target->interpreters[number].address +
-                                    l->interpreter.threads_head,
-                                &address);
+    int rc = guaco__vmem_word(target->memory,
+                              target->interpreters[number].address +
+                                  l->interpreter.threads_head,
+                              &address);
     while (rc == GUACO_OK && address != 0) {
         struct guaco__span spans[2];
         uint64_t next;
         spans[0] = (struct guaco__span){address + l->thread.next, &next, 8};
         spans[1] =
             (struct guaco__span){address + l->thread.interpreter, &owner, 8};
-        rc = guaco__memory_read(target->memory, spans, 2, NULL);
+        rc = guaco__vmem_read(target->memory, spans, 2, NULL);
         if (rc != GUACO_OK)
             break;
         if (owner != target->interpreters[number].address ||
@@ -260,7 +260,7 @@ list_all(struct guaco__target *target)
 
     threads_release(target);
     interpreters_release(target);
-    int rc = guaco__memory_word(
+    int rc = guaco__vmem_word(
         target->memory, target->runtime.address + l->runtime.interpreters_head,
         &address);
     while (rc == GUACO_OK && address != 0) {
@@ -268,8 +268,8 @@ list_all(struct guaco__target *target)
         if (rc == GUACO_OK)
             rc = list_threads(target, (uint32_t)target->interpreter_count - 1);
         if (rc == GUACO_OK)
-            rc = guaco__memory_word(target->memory,
-                                    address + l->interpreter.next, &address);
+            rc = guaco__vmem_word(target->memory, address + l->interpreter.next,
+                                  &address);
     }
     target->is_listed = rc == GUACO_OK;
     return rc;
@@ -408,7 +408,7 @@ read_wanted(struct guaco__target *target)
         int rc = plan_threads(target, spans, &count, &last);
         if (rc != GUACO_OK && (rc != GUACO_E_LIMIT || count == heads))
             return rc;
-        rc = guaco__memory_read(target->memory, spans, count, NULL);
+        rc = guaco__vmem_read(target->memory, spans, count, NULL);
         if (rc == GUACO_E_AGAIN)
             return GUACO_E_MISSING;
         if (rc == GUACO_OK && !heads_are_known(target))

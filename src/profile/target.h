@@ -61,7 +61,7 @@ int guaco__target_attach(struct guaco__target **target, int pid,
 /* The same on memory that is already at hand (takes it), with the interpreter
  * found: for fixtures. */
 int guaco__target_of_memory(struct guaco__target **target,
-                            struct guaco__memory *memory,
+                            struct guaco__vmem *memory,
                             const struct guaco__runtime *runtime,
                             struct guaco_error *err);
 

@@ -65,15 +65,14 @@ encode(const char *data, const struct shape *shape, char *out)
 }
 
 static int
-text_fetch(struct guaco__memory *memory, uint64_t from,
-           const struct shape *shape, struct guaco__arena *arena,
-           struct guaco_slice *text)
+text_fetch(struct guaco__vmem *memory, uint64_t from, const struct shape *shape,
+           struct guaco__arena *arena, struct guaco_slice *text)
 {
     size_t raw = (size_t)shape->length * shape->kind;
     char *data = guaco__arena_alloc(arena, raw);
     if (data == NULL)
         return GUACO_E_NOMEM;
-    int rc = guaco__memory_get(memory, from, data, raw);
+    int rc = guaco__vmem_get(memory, from, data, raw);
     if (rc != GUACO_OK)
         return rc;
     if (shape->is_ascii) {
@@ -88,9 +87,9 @@ text_fetch(struct guaco__memory *memory, uint64_t from,
 }
 
 int
-guaco__text_read(struct guaco__memory *memory,
-                 const struct guaco__layout *layout, uint64_t address,
-                 struct guaco__arena *arena, struct guaco_slice *text)
+guaco__text_read(struct guaco__vmem *memory, const struct guaco__layout *layout,
+                 uint64_t address, struct guaco__arena *arena,
+                 struct guaco_slice *text)
 {
     char head[GUACO__TEXT_HEAD_BYTES_MAX];
     struct shape shape;
@@ -98,7 +97,7 @@ guaco__text_read(struct guaco__memory *memory,
     assert(layout->text.state + 4 <= sizeof head);
     assert(layout->text.length + 8 <= sizeof head);
     *text = (struct guaco_slice){NULL, 0};
-    int rc = guaco__memory_get(memory, address, head, layout->text.state + 4);
+    int rc = guaco__vmem_get(memory, address, head, layout->text.state + 4);
     if (rc != GUACO_OK)
         return rc;
     if (!shape_read(layout, head, &shape))
@@ -111,14 +110,14 @@ guaco__text_read(struct guaco__memory *memory,
 }
 
 int
-guaco__bytes_read(struct guaco__memory *memory,
+guaco__bytes_read(struct guaco__vmem *memory,
                   const struct guaco__layout *layout, uint64_t address,
                   struct guaco__arena *arena, struct guaco_slice *bytes)
 {
     uint64_t len;
 
     *bytes = (struct guaco_slice){NULL, 0};
-    int rc = guaco__memory_word(memory, address + layout->bytes.length, &len);
+    int rc = guaco__vmem_word(memory, address + layout->bytes.length, &len);
     if (rc != GUACO_OK)
         return rc;
     if (len > GUACO__BYTES_BYTES_MAX)
@@ -128,8 +127,8 @@ guaco__bytes_read(struct guaco__memory *memory,
     char *data = guaco__arena_alloc(arena, (size_t)len);
     if (data == NULL)
         return GUACO_E_NOMEM;
-    rc = guaco__memory_get(memory, address + layout->bytes.data, data,
-                           (size_t)len);
+    rc = guaco__vmem_get(memory, address + layout->bytes.data, data,
+                         (size_t)len);
     if (rc == GUACO_OK)
         *bytes = (struct guaco_slice){data, (size_t)len};
     return rc;

@@ -19,14 +19,14 @@
 /*
  * The str at `address` as UTF-8, allocated in `arena`; lone surrogates become
  * U+FFFD.  Returns 0; GUACO_E_AGAIN: no such str there; GUACO_E_NOMEM; or as
- * guaco__memory_read().
+ * guaco__vmem_read().
  */
-int guaco__text_read(struct guaco__memory *memory,
+int guaco__text_read(struct guaco__vmem *memory,
                      const struct guaco__layout *layout, uint64_t address,
                      struct guaco__arena *arena, struct guaco_slice *text);
 
 /* The bytes object at `address`, copied into `arena`.  Returns as above. */
-int guaco__bytes_read(struct guaco__memory *memory,
+int guaco__bytes_read(struct guaco__vmem *memory,
                       const struct guaco__layout *layout, uint64_t address,
                       struct guaco__arena *arena, struct guaco_slice *bytes);
 

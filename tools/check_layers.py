@@ -93,6 +93,9 @@ def owner(root: pathlib.Path, includer: pathlib.Path, name: str) -> str | None:
         target = (base / name).resolve()
         if target.is_file() and src in target.parents:
             return target.relative_to(src).parts[0]
+    recipe = includer.parent / "meson.build"
+    if "/" not in name and recipe.is_file() and f"'{name}'" in recipe.read_text():
+        return includer.relative_to(root / "src").parts[0]  # made by the build
     return None
 
 

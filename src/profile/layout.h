@@ -30,6 +30,8 @@
 /* Larger fixed parts are refused, so that readers can use the stack. */
 #define GUACO__CODE_BYTES_MAX      512
 #define GUACO__TEXT_HEAD_BYTES_MAX 128
+#define GUACO__FRAME_BYTES_MAX     88
+#define GUACO__GIL_BYTES_MAX       64
 
 /* In bytes from the start of the named struct. */
 struct guaco__layout {

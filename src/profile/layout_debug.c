@@ -16,6 +16,8 @@
 #define WORDS_MAX    (GUACO__DEBUG_OFFSETS_BYTES / 8)
 #define STRUCT_LIMIT (UINT64_C(1) << 22) /* larger than any of theirs */
 
+#define CODE_FRAME_WORDS 76u /* co_framesize, not published */
+
 /* Word 0 is the cookie, 1 the version. */
 enum { WORD_FREE_THREADED = 2 };
 
@@ -132,6 +134,13 @@ field(struct reader *r, uint8_t number, uint32_t bytes)
     return (uint32_t)offset;
 }
 
+/* The end of a struct that also holds this field. */
+static uint32_t
+past(uint32_t end, uint32_t offset, uint32_t bytes)
+{
+    return offset != N && offset + bytes > end ? offset + bytes : end;
+}
+
 static void
 read_interpreter(struct reader *r, const struct words *w,
                  struct guaco__layout *l)
@@ -159,12 +168,11 @@ read_interpreter(struct reader *r, const struct words *w,
     l->gil.locked = locked - l->interpreter.own_gil;
     l->gil.switch_number = l->gil.locked + 8;
     l->gil.size = l->gil.switch_number + 8;
-}
-
-static uint32_t
-past(uint32_t end, uint32_t offset, uint32_t bytes)
-{
-    return offset != N && offset + bytes > end ? offset + bytes : end;
+    if (l->gil.last_holder > GUACO__GIL_BYTES_MAX - 8 ||
+        l->gil.locked > GUACO__GIL_BYTES_MAX - 16)
+        r->bad = true;
+    else
+        l->gil.size = past(l->gil.size, l->gil.last_holder, 8);
 }
 
 static void
@@ -198,6 +206,14 @@ read_frame(struct reader *r, const struct words *w, struct guaco__layout *l)
     /* Not published, the same in all of these versions. */
     l->frame.function = 16;
     l->frame.stacktop = 64;
+    uint32_t end = past(l->frame.stacktop + 4, l->frame.executable, 8);
+    end = past(end, l->frame.previous, 8);
+    end = past(end, l->frame.instruction, 8);
+    end = past(end, l->frame.owner, 1);
+    if (l->frame.localsplus < end ||
+        l->frame.localsplus > GUACO__FRAME_BYTES_MAX ||
+        l->frame.localsplus % 8 != 0)
+        r->bad = true;
 }
 
 static void
@@ -205,7 +221,7 @@ read_objects(struct reader *r, const struct words *w, struct guaco__layout *l)
 {
     enter(r, w->code.size);
     l->code.size = (uint32_t)r->size;
-    if (r->size > GUACO__CODE_BYTES_MAX)
+    if (r->size > GUACO__CODE_BYTES_MAX || r->size < CODE_FRAME_WORDS + 4)
         r->bad = true;
     l->code.filename = field(r, w->code.filename, 8);
     l->code.name = field(r, w->code.name, 8);
@@ -232,7 +248,7 @@ fill_constants(struct guaco__layout *l)
 {
     l->line_table = GUACO__LINES_LOCATIONS;
     l->lasti_unit = 1;
-    l->code.frame_words = 76;
+    l->code.frame_words = CODE_FRAME_WORDS;
     l->code.locals_count = 72;
     l->code.stack_size = 64;
     l->function.code = 48;

@@ -67,7 +67,7 @@ guaco__stack_reader_new(struct guaco__stack_reader **reader,
     if (has(world->layout->thread.frame))
         self->objects = guaco__frame_objects_new();
     else
-        assert(world->layout->frame.localsplus <= FRAME_BYTES);
+        assert(world->layout->frame.localsplus <= GUACO__FRAME_BYTES_MAX);
     if (self->thread_copy == NULL ||
         (has(world->layout->thread.frame) && self->objects == NULL)) {
         guaco__stack_reader_free(self);

@@ -55,9 +55,6 @@ struct guaco__stack_world {
     struct guaco__map functions, sites;
 };
 
-/* The fixed part of a frame; every version's fits. */
-#define FRAME_BYTES 88
-
 struct chunk {
     uint64_t address;
     char *copy;
@@ -68,7 +65,7 @@ struct chunk {
 /* A frame that is not in a chunk. */
 struct outside {
     uint64_t address;
-    char copy[FRAME_BYTES];
+    char copy[GUACO__FRAME_BYTES_MAX];
     bool is_fresh; /* was in the last plan */
     uint8_t idle;  /* decodes since it was last met */
 };

@@ -17,7 +17,7 @@
 
 struct object {
     uint64_t address;
-    char copy[FRAME_BYTES]; /* from f_back on */
+    char copy[GUACO__FRAME_BYTES_MAX]; /* from f_back on */
     bool is_fresh;
     uint8_t idle;
 };
@@ -53,7 +53,8 @@ guaco__frame_objects_plan(struct guaco__stack_reader *reader,
     const struct guaco__layout *l = reader->world->layout;
     struct frame_objects *objects = reader->objects;
 
-    assert(l->frame_object.size - l->frame_object.back <= FRAME_BYTES);
+    assert(l->frame_object.size - l->frame_object.back <=
+           GUACO__FRAME_BYTES_MAX);
     if (objects->count + 1 > most - *count)
         return GUACO_E_LIMIT;
     spans[(*count)++] = (struct guaco__span){

@@ -31,9 +31,10 @@ struct interpreter {
     uint64_t low; /* what is read of it begins here */
     size_t bytes;
     char *copy;
-    char runtime_gil[64]; /* to 3.11 the lock is the runtime's */
-    struct gil gil;       /* as last read */
-    struct gil last;      /* at the end of the last sample */
+    char runtime_gil
+        [GUACO__GIL_BYTES_MAX]; /* to 3.11 the lock is the runtime's */
+    struct gil gil;             /* as last read */
+    struct gil last;            /* at the end of the last sample */
 };
 
 struct guaco__target {

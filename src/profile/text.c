@@ -97,7 +97,10 @@ guaco__text_read(struct guaco__vmem *memory, const struct guaco__layout *layout,
     assert(layout->text.state + 4 <= sizeof head);
     assert(layout->text.length + 8 <= sizeof head);
     *text = (struct guaco_slice){NULL, 0};
-    int rc = guaco__vmem_get(memory, address, head, layout->text.state + 4);
+    size_t len = layout->text.length + 8;
+    if (len < layout->text.state + 4)
+        len = layout->text.state + 4;
+    int rc = guaco__vmem_get(memory, address, head, len);
     if (rc != GUACO_OK)
         return rc;
     if (!shape_read(layout, head, &shape))

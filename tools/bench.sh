@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench.sh [server|queue [ARGUMENT...]]: the benchmarks, on a release build.
+# bench.sh [server|queue|loop [ARGUMENT...]]: the benchmarks, on a release build.
 #
 # Without an argument all of them run; the arguments go to bench/NAME/run.py.
 # Read the head of that file for what the figures are.
@@ -14,6 +14,6 @@ use_build "$release"
 if [ $# != 0 ]; then
     exec "$py" "bench/$1/run.py" "${@:2}"
 fi
-for name in server queue; do
+for name in server queue loop; do
     "$py" "bench/$name/run.py" --python "$tag"
 done

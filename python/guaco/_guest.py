@@ -15,6 +15,11 @@ from typing import Any
 from guaco import _core
 
 
+_EAGER: dict[str, Any] = (
+    {"eager_start": True} if sys.version_info >= (3, 12) else {}
+)
+
+
 class Guest:
     """The host's side of one server."""
 
@@ -45,9 +50,7 @@ class Guest:
 
     def spawn(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task whose first step runs at once, from Python 3.12 on."""
-        if sys.version_info >= (3, 12):
-            return asyncio.Task(coro, loop=self._loop, eager_start=True)
-        return self._loop.create_task(coro)
+        return asyncio.Task(coro, loop=self._loop, **_EAGER)
 
     def _turn(self) -> None:
         if self._soon is not None:
@@ -56,10 +59,11 @@ class Guest:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._core is None:
+        core = self._core
+        if core is None:
             return
-        left = self._core.turn()
-        if self._core is None:  # a callback of the turn has detached us
+        left = core.turn()
+        if self._core is not core:  # a callback of the turn has detached us
             return
         if left == 0:
             self.wake()

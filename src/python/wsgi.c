@@ -192,9 +192,12 @@ guaco__wsgi_free(struct guaco__wsgi *wsgi)
     while (!guaco__list_is_empty(&wsgi->calls)) {
         struct guaco__wsgi_call *call =
             GUACO__OF(wsgi->calls.next, struct guaco__wsgi_call, link);
-        if (!call->is_running)
+        if (call->is_running) {
+            guaco__wsgi_call_forsake(call);
+        } else {
             guaco__wsgi_close(call);
-        guaco__wsgi_call_end(call);
+            guaco__wsgi_call_end(call);
+        }
     }
     spare_free(wsgi);
     guaco__wsgi_seen_clear(&wsgi->seen);

@@ -155,8 +155,10 @@ struct guaco__wsgi_call *
 guaco__wsgi_call_new(struct guaco__wsgi *wsgi, struct guaco_exchange *x);
 /* Off the list, if the exchange is gone and nothing runs or is posted. */
 void guaco__wsgi_call_try_end(struct guaco__wsgi_call *call);
-/* Off the list, whatever runs. */
+/* Off the list; no thread runs it. */
 void guaco__wsgi_call_end(struct guaco__wsgi_call *call);
+/* Off the list, left to the thread that runs it. */
+void guaco__wsgi_call_forsake(struct guaco__wsgi_call *call);
 /* Have guaco__wsgi_continue() called in the loop's next turn.  From any
  * thread. */
 void guaco__wsgi_post(struct guaco__wsgi_call *call);

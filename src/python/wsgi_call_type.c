@@ -109,18 +109,35 @@ call_reset(CallObject *call)
     call->is_failed = false;
 }
 
-void
-guaco__wsgi_call_end(CallObject *call)
+static void
+call_unlink(CallObject *call)
 {
-    struct guaco__wsgi *wsgi = call->wsgi;
-
-    assert(wsgi != NULL);
+    assert(call->wsgi != NULL);
     assert(call->x == NULL);
     guaco__list_remove(&call->link);
     guaco__list_remove(&call->job_link);
     if (call->held != NULL)
         guaco_exchange_unref(call->held);
     call->held = NULL;
+}
+
+void
+guaco__wsgi_call_forsake(CallObject *call)
+{
+    assert(call->is_running);
+    call_unlink(call);
+    call->wsgi = NULL;
+    guaco__pool_wake(call);
+    Py_DECREF(call); /* the thread has one of its own */
+}
+
+void
+guaco__wsgi_call_end(CallObject *call)
+{
+    struct guaco__wsgi *wsgi = call->wsgi;
+
+    assert(!call->is_running);
+    call_unlink(call);
     call_reset(call);
     if (Py_REFCNT(call) == 2 && Py_REFCNT(call->write) == 1 &&
         wsgi->spare_count < GUACO__WSGI_SPARE) {

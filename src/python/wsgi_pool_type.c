@@ -228,14 +228,15 @@ give_result(struct guaco__wsgi_call *call)
 static void
 run_call(struct guaco__wsgi_call *call)
 {
-    PyObject *env = call->environ;
-    PyObject *args[] = {NULL, env, (PyObject *)call};
+    PyObject *callable = Py_NewRef(call->wsgi->options.callable);
+    PyObject *environ = call->environ;
+    PyObject *args[] = {NULL, environ, (PyObject *)call};
 
     call->environ = NULL;
-    call->iterable =
-        PyObject_Vectorcall(call->wsgi->options.callable, args + 1,
-                            2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    Py_DECREF(env);
+    call->iterable = PyObject_Vectorcall(
+        callable, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    Py_DECREF(environ);
+    Py_DECREF(callable);
     if (call->iterable == NULL || give_result(call) < 0) {
         if (!PyErr_ExceptionMatches(call->st->gateway.ClientDisconnected))
             guaco__wsgi_report(call, "exception in the WSGI application");
@@ -244,7 +245,9 @@ run_call(struct guaco__wsgi_call *call)
     }
     guaco__wsgi_close(call);
     call->is_running = false;
-    guaco__wsgi_post(call); /* what is left, and the end */
+    if (call->wsgi == NULL)
+        Py_CLEAR(call->write); /* the server ended meanwhile */
+    guaco__wsgi_post(call);    /* what is left, and the end */
 }
 
 /* ---- the type ----------------------------------------------------------- */

@@ -623,6 +623,33 @@ def test_pipelined_requests_are_answered_in_order(served):
     assert bodies == [b"/%d" % i for i in range(20)]
 
 
+def test_a_thread_that_outlives_the_server_ends_in_peace():
+    started = threading.Event()
+    go_on = threading.Event()
+
+    def forever():
+        yield b"x"
+        started.set()
+        assert go_on.wait(DEADLINE_S)
+        while True:
+            yield b"x" * 1000
+
+    result = Closing(forever())
+
+    def app(environ, start_response):
+        start_response("200 OK", TEXT)
+        return result
+
+    with serve(app, threads=2, timeout_graceful_shutdown=0.05) as s:
+        client = s.connect()
+        client.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert started.wait(DEADLINE_S)
+    client.sock.close()
+    assert not result.closed.is_set()
+    go_on.set()
+    assert result.closed.wait(DEADLINE_S)
+
+
 class Marker:
     pass
 

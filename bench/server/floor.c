@@ -91,11 +91,14 @@ answer(int fd)
 int
 main(int argc, char **argv)
 {
-    if (argc != 2) {
+    char *end = NULL;
+    long port = argc == 2 ? strtol(argv[1], &end, 10) : 0;
+
+    if (port < 1 || port > 65535 || *end != '\0') {
         fprintf(stderr, "usage: floor PORT\n");
         return 2;
     }
-    int listener = listener_open((unsigned short)atoi(argv[1]));
+    int listener = listener_open((unsigned short)port);
     int epoll = epoll_create1(0);
 
     watch(epoll, listener);

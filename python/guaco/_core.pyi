@@ -41,9 +41,9 @@ class Codec:
     def decode(self, data: Buffer, /) -> Any:
         """PayloadError when data is not one whole payload."""
 
-ResultRow: TypeAlias = tuple[int, int, int, bytes, str]
+_ResultRow: TypeAlias = tuple[int, int, int, bytes, str]
 """state, attempt, finished_ms, body, reason."""
-News: TypeAlias = tuple[list[tuple[int, bytes]], ResultRow | None]
+_News: TypeAlias = tuple[list[tuple[int, bytes]], _ResultRow | None]
 """Events as (number, body), and the result if there is one."""
 
 @final
@@ -103,10 +103,10 @@ class Broker:
     def put_many(self, tasks: list[tuple[Any, ...]], /) -> list[int]:
         """Store 1 to 10000 tasks (put's arguments), all or none."""
 
-    def put_async(self, *task_mailbox_tag: Any) -> None:
+    def put_async(self, /, *task_mailbox_tag: Any) -> None:
         """put's arguments, a Mailbox and a tag: the store's thread does it."""
 
-    def read(self, id: int, after: int = 0, take: bool = False, /) -> News:
+    def read(self, id: int, after: int = 0, take: bool = False, /) -> _News:
         """What is known of a task, events after number `after`."""
 
     def watch(

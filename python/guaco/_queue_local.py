@@ -19,7 +19,7 @@ from guaco import _queue_run
 from guaco._queue_result import CANCELED, DONE, FAILED
 
 if TYPE_CHECKING:
-    from guaco._core import News
+    from guaco._core import _News as News
     from guaco._queue_task import Task
     from guaco.queue import Queue
 

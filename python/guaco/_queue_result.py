@@ -20,7 +20,8 @@ from guaco._queue_errors import (
 )
 
 if TYPE_CHECKING:
-    from guaco._core import Broker, News, Watch
+    from guaco._core import Broker, Watch
+    from guaco._core import _News as News
     from guaco._queue_local import LocalStore
     from guaco.queue import Queue
 

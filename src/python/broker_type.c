@@ -7,7 +7,7 @@
  *         def put(self, queue, name, headers, body, due_ms, expires_ms,
  *                 priority, retries, retry_delay_ms, retry_backoff_percent,
  *                 timeout_ms, result_ttl_s, /) -> int: ...
- *         def put_async(self, *task, mailbox, tag, /) -> None: ...
+ *         def put_async(self, /, *task_mailbox_tag) -> None: ...
  *         def put_many(self, tasks: list[tuple], /) -> list[int]: ...
  *         def read(self, id, after=0, take=False, /) -> tuple: ...
  *         def watch(self, id, after, mailbox, tag, /) -> Watch: ...
@@ -306,9 +306,10 @@ on_put(void *ctx, int rc, const struct guaco_error *err, const uint64_t *ids,
 }
 
 PyDoc_STRVAR(broker_put_async_doc,
-             "put_async($self, *task, mailbox, tag, /)\n--\n\n"
+             "put_async($self, /, *task_mailbox_tag)\n--\n\n"
              "Hand one task (put's 12 arguments) to the store's thread and\n"
-             "return; how it ended comes to mailbox in a letter with tag.");
+             "return; how it ended comes to the Mailbox behind them, in a\n"
+             "letter with the tag behind that.");
 
 static PyObject *
 broker_put_async(BrokerObject *self, PyObject *const *args, Py_ssize_t nargs)

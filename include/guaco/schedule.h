@@ -90,7 +90,9 @@ guaco_schedule_new(struct guaco_schedule **schedule, struct guaco_slice spec,
 GUACO_API void guaco_schedule_free(struct guaco_schedule *schedule);
 
 /*
- * The first fire time strictly after after_ms.  Cost: about a microsecond.
+ * The first fire time strictly after after_ms.  Cost: it grows with the months
+ * and years that are passed over; on x86-64, 50 to 60 ns for a time of most
+ * days, 300 ns for one day of the year in a zone with daylight saving.
  * Returns 0, or GUACO_E_MISSING when there is none before the year 10000 or
  * after_ms lies outside of the years 1 to 9999.
  */

@@ -32,8 +32,9 @@ load64(const char *at)
 }
 
 /* Equal bytes, len >= 2.  Names come here just after the scan has stored them
- * in lower case; a load of at most 8 bytes is served from that store, where
- * memcmp's wider ones would have to wait until it has left the core. */
+ * in lower case.  Loads of at most 8 bytes lie within one of its stores more
+ * often than memcmp's wider ones, and only such a load can be forwarded from a
+ * store that has not reached the cache. */
 static bool
 is_same(const char *a, const char *b, size_t len)
 {

@@ -8,8 +8,9 @@
  * compares the two.
  *
  * Inline, because the pieces are short (a name has 10 bytes, a value 30) and a
- * call would cost as much as the scan.  AVX2 was not worth a dispatch for the
- * same reason: most pieces end in the first 16 or 32 bytes.
+ * call would cost as much as the scan.  There is no AVX2 version for the same
+ * reason: it would have to be chosen at run time, and pieces of that length end
+ * in the first or second 16 bytes.
  */
 
 #include <stddef.h>

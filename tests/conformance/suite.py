@@ -4,6 +4,7 @@ import dataclasses
 
 from .behaviours import BEHAVIOURS, Address, Run
 from .client import Client, Malformed
+from .deflate import DEFLATE
 from .rejects import REJECTS, Reject
 
 
@@ -14,15 +15,16 @@ class Case:
     run: Run
 
 
-def refuse(reject: Reject) -> Run:
-    """The server answers with a status that fits, then closes; silence and an end
-    are accepted too, because a server may cut off what is not HTTP."""
+def refuse(reject: Reject, strict: bool) -> Run:
+    """The server answers with a status that fits, then closes.  Unless `strict`, an
+    end without an answer is accepted: a server may cut off what is not HTTP."""
 
     def run(client: Client, address: Address) -> None:
         client.send(reject.data)
         try:
             response = client.response()
         except EOFError:
+            assert not strict, "closed without a status"
             return
         assert response.status in reject.statuses, response
         assert client.is_closed(), "the connection stays open"
@@ -30,11 +32,15 @@ def refuse(reject: Reject) -> Run:
     return run
 
 
-CASES = [Case(row.id, row.section, refuse(row)) for row in REJECTS] + [
-    Case(row.id, row.section, row.run) for row in BEHAVIOURS
-]
-
-assert len({case.id for case in CASES}) == len(CASES)
+def cases(strict: bool) -> list[Case]:
+    """All cases.  `strict`: what a server may leave out (a status before it cuts off,
+    permessage-deflate) is demanded too."""
+    found = [Case(row.id, row.section, refuse(row, strict)) for row in REJECTS]
+    found += [Case(row.id, row.section, row.run) for row in BEHAVIOURS]
+    if strict:
+        found += [Case(row.id, row.section, row.run) for row in DEFLATE]
+    assert len({case.id for case in found}) == len(found)
+    return found
 
 
 def run_case(case: Case, address: Address) -> str | None:

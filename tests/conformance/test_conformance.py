@@ -11,8 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from .behaviours import Address
-from .suite import CASES, Case, run_case
+from .suite import Case, cases, run_case
 
+# A server of others is not asked for what it may leave out.
+STRICT = "GUACO_TEST_ADDRESS" not in os.environ
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -48,6 +50,6 @@ def read_address(server: "subprocess.Popen[bytes]") -> Address:
     pytest.fail("the server did not start:\n" + seen.decode(errors="replace"))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", cases(STRICT), ids=lambda case: case.id)
 def test_conformance(case: Case, address: Address) -> None:
     assert run_case(case, address) is None

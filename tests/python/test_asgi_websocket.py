@@ -73,6 +73,8 @@ def test_a_scope_has_the_keys_of_the_specification():
 def test_messages_come_back(message, compression):
     with serve(echo, lifespan="off") as served:
         with connect(served, compression=compression) as client:
+            agreed = [e.name for e in client.protocol.extensions]
+            assert agreed == (["permessage-deflate"] if compression else [])
             for _ in range(3):
                 client.send(message)
                 assert client.recv(DEADLINE_S) == message

@@ -67,9 +67,14 @@ void guaco__ws_free(struct guaco__ws *ws);
 /*
  * Take the next event from data[0..len).  Call again with what was not used,
  * even when that is nothing, until it answers NEED_MORE; a few KiB may have
- * been used ahead of the events.  The same bytes in any split give the same
- * events, but for compressed data that refers back past the agreed window:
- * that is refused or read as it happens to lie in zlib's output.
+ * been used ahead of the events.
+ *
+ * The same bytes in any split give the same events and the same verdict; of
+ * two faults the one that stands first in the stream decides.  One exception:
+ * with client_bits under 15, deflated data may refer back past the agreed
+ * window, which no sender that keeps to RFC 7692 does.  zlib reads such a
+ * reference rightly while its target is in the output of the same call, else
+ * the answer is GUACO_E_PROTO, 1007; the events before it are the same.
  *
  * Returns 0; GUACO_E_PROTO, GUACO_E_LIMIT or GUACO_E_NOMEM: close with
  * event->code, nothing more is read; GUACO_E_CLOSED after the peer's close.

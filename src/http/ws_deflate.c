@@ -105,19 +105,6 @@ lend_room(z_stream *stream, struct guaco__buf *out)
     return room;
 }
 
-/* True when the input at hand holds more output than the cap lets in. */
-static bool
-has_more_output(z_stream *stream)
-{
-    unsigned char byte;
-
-    stream->next_out = &byte;
-    stream->avail_out = 1;
-    int answer = inflate(stream, Z_SYNC_FLUSH);
-    bool is_whole = answer == Z_OK || answer == Z_BUF_ERROR;
-    return !is_whole || stream->avail_out == 0 || stream->avail_in > 0;
-}
-
 /* zlib's answer to one step; GUACO_E_AGAIN: go on. */
 static int
 after_step(z_stream *stream, int answer)
@@ -138,6 +125,35 @@ after_step(z_stream *stream, int answer)
     return GUACO_E_PROTO;
 }
 
+/* One step at the cap: damage and ends of streams are answered as anywhere,
+ * only a further byte is over the limit.  That is what zlib says of the same
+ * data when the byte that reached the cap came in the same call. */
+static int
+inflate_at_cap(z_stream *stream)
+{
+    unsigned char byte;
+
+    stream->next_out = &byte;
+    stream->avail_out = 1;
+    int answer = inflate(stream, Z_SYNC_FLUSH);
+    return stream->avail_out == 0 ? GUACO_E_LIMIT : after_step(stream, answer);
+}
+
+static int
+inflate_step(z_stream *stream, struct guaco__buf *out)
+{
+    if (out->len == out->cap)
+        return inflate_at_cap(stream);
+
+    int rc = need_room(out);
+    if (rc != GUACO_OK)
+        return rc;
+    size_t room = lend_room(stream, out);
+    int answer = inflate(stream, Z_SYNC_FLUSH);
+    guaco__buf_commit(out, room - stream->avail_out);
+    return after_step(stream, answer);
+}
+
 static int
 inflate_piece(z_stream *stream, const void *data, size_t len,
               struct guaco__buf *out)
@@ -147,17 +163,8 @@ inflate_piece(z_stream *stream, const void *data, size_t len,
     int rc = GUACO_E_AGAIN;
     stream->next_in = (z_const unsigned char *)(uintptr_t)data;
     stream->avail_in = (unsigned)len;
-    while (rc == GUACO_E_AGAIN) {
-        rc = need_room(out);
-        if (rc == GUACO_E_LIMIT && !has_more_output(stream))
-            return GUACO_OK; /* it ended exactly at the cap */
-        if (rc != GUACO_OK)
-            return rc;
-        size_t room = lend_room(stream, out);
-        int answer = inflate(stream, Z_SYNC_FLUSH);
-        guaco__buf_commit(out, room - stream->avail_out);
-        rc = after_step(stream, answer);
-    }
+    while (rc == GUACO_E_AGAIN)
+        rc = inflate_step(stream, out);
     return rc;
 }
 

@@ -480,6 +480,81 @@ damaged_deflate_data_is_refused(void **state)
     in.len = 0;
 }
 
+static void
+what_follows_the_last_byte_allowed_decides(void **state)
+{
+    static const struct {
+        const char *data;
+        size_t len;
+        int rc;
+        unsigned code;
+    } rows[] = {
+        /* Stored blocks of eight bytes: a final one, one before a block of
+         * the reserved type, one before another byte. */
+        {"\x01\x08\0\xf7\xff"
+         "01234567"
+         "\0",
+         14, 0, 0},
+        {"\x00\x08\0\xf7\xff"
+         "01234567"
+         "\x06",
+         14, GUACO_E_PROTO, 1007},
+        {"\x00\x08\0\xf7\xff"
+         "01234567"
+         "\0\x01\0\xfe\xff"
+         "8",
+         19, GUACO_E_LIMIT, 1009},
+    };
+    struct guaco__ws_limits eight = {1 << 16, 8, 10, 0};
+    struct guaco__ws_deflate agreed = {true, false, false, 15, 15};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        in.len = 0;
+        add(0xc1, rows[i].data, rows[i].len);
+        for (size_t step = 0; step <= in.len; step++) {
+            ws_trace_run(&trace, &eight, &agreed, in.bytes, in.len, 0, step);
+            assert_int_equal(trace.rc, rows[i].rc);
+            assert_int_equal(trace.code, rows[i].code);
+        }
+    }
+    in.len = 0;
+}
+
+/* What ws.h says of it: refused or read rightly, never read wrongly. */
+static void
+a_reference_past_the_window_is_never_read_wrongly(void **state)
+{
+    static char text[2000];
+    static struct ws_trace rightly;
+    struct guaco__ws_deflate wide = {true, false, false, 15, 15};
+    struct guaco__ws_deflate narrow = {true, false, false, 9, 9};
+    struct guaco__ws_codec client;
+    struct guaco__buf scratch;
+    uint32_t random = 1;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(text) / 2; i++) {
+        random = random * 1664525 + 1013904223;
+        text[i] = text[i + 1000] = (char)('!' + (random >> 24) % 90);
+    }
+    in.len = 0;
+    guaco__buf_init(&scratch, 1 << 20);
+    guaco__ws_codec_init(&client, &wide);
+    add_deflated(&client, &scratch, text, sizeof(text));
+    ws_trace_run(&trace, &limits, &wide, in.bytes, in.len, 0, 0);
+    assert_int_equal(trace.messages, 1);
+    ws_trace_run(&rightly, &limits, &narrow, in.bytes, in.len, 0, 0);
+    assert_string_equal(rightly.text, trace.text);
+    ws_trace_run(&trace, &limits, &narrow, in.bytes, in.len, 0, 1);
+    assert_int_equal(trace.messages, 0);
+    assert_int_equal(trace.rc, GUACO_E_PROTO);
+    assert_int_equal(trace.code, 1007);
+    in.len = 0;
+    guaco__ws_codec_release(&client);
+    guaco__buf_release(&scratch);
+}
+
 /* ---- writing -------------------------------------------------------- */
 
 static void
@@ -606,6 +681,8 @@ main(void)
         T(deflated_messages_share_their_window),
         T(a_message_that_inflates_too_far_is_refused),
         T(damaged_deflate_data_is_refused),
+        T(what_follows_the_last_byte_allowed_decides),
+        T(a_reference_past_the_window_is_never_read_wrongly),
         T(written_frames_are_those_of_the_rfc),
         T(deflated_messages_are_written_as_rfc_7692_shows),
         T(close_is_sent_once_and_with_a_permitted_code),

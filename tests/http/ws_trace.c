@@ -88,6 +88,7 @@ ws_trace_run(struct ws_trace *trace, const struct guaco__ws_limits *limits,
         free(copy);
         at += piece;
     }
+    trace->events_len = trace->len;
     tell(trace, "end rc=%d code=%u\n", trace->rc,
          trace->rc != 0 ? trace->code : 0);
     guaco__ws_free(ws);

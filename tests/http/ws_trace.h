@@ -14,6 +14,7 @@ enum { WS_TRACE_MAX = 1 << 16 };
 struct ws_trace {
     char text[WS_TRACE_MAX]; /* NUL-terminated; cut when it is too long */
     size_t len;
+    size_t events_len; /* of it, without the line that ends it */
     int rc;        /* of the call that failed, else 0 */
     unsigned code; /* to close with */
     int messages;

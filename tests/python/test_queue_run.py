@@ -199,6 +199,24 @@ def test_an_exception_is_raised_in_a_thread_at_the_timeout(
     assert seen == ["spin"]
 
 
+def test_a_thread_that_goes_on_is_left_behind(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = fresh_app(url, monkeypatch)
+    app.queue.start(1)
+    app.queue._workers.stop(WAIT_S)
+    app.queue._workers = None
+    from guaco._queue_worker import ThreadWorkers
+
+    workers = ThreadWorkers(app.queue, 1)
+    workers.kill_grace_ms = 50
+    workers.start(periodic=False)
+    with pytest.raises(TaskException, match="after its timeout"):
+        get(app.doze())
+    assert get(app.add(1, 1)) == 2  # by the thread in its place
+    assert workers.stop(WAIT_S)
+
+
 def test_higher_priority_runs_first(queue: Queue) -> None:
     order: list[int] = []
     work = queue.task(name="work")(lambda n: order.append(n))

@@ -140,6 +140,17 @@ def test_a_process_worker_is_interrupted_by_a_signal(
     assert program.stop() == 0
 
 
+def test_a_run_that_ignores_its_timeout_has_its_process_replaced(
+    work: Work,
+) -> None:
+    program = work("-w", "2")  # threads: a sleeping one cannot be interrupted
+    with pytest.raises(TaskException, match="process was replaced"):
+        get(work.app.doze())
+    program.read_until("replacing the process")
+    assert get(work.app.add(1, 1)) == 2
+    assert program.stop() == 0
+
+
 def test_a_schedule_ticks_once_for_all_workers(
     work: Work, tmp_path: pathlib.Path
 ) -> None:

@@ -229,13 +229,13 @@ static void
 run_call(struct guaco__wsgi_call *call)
 {
     PyObject *callable = Py_NewRef(call->wsgi->options.callable);
-    PyObject *environ = call->environ;
-    PyObject *args[] = {NULL, environ, (PyObject *)call};
+    PyObject *own = call->environ;
+    PyObject *args[] = {NULL, own, (PyObject *)call};
 
     call->environ = NULL;
     call->iterable = PyObject_Vectorcall(
         callable, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    Py_DECREF(environ);
+    Py_DECREF(own);
     Py_DECREF(callable);
     if (call->iterable == NULL || give_result(call) < 0) {
         if (!PyErr_ExceptionMatches(call->st->gateway.ClientDisconnected))

@@ -35,8 +35,11 @@ demo-check:           ## start the demo, act as a visitor, judge what was seen
 bench:                ## the benchmarks, beside their peers
 	@tools/bench.sh
 
-soak:                 ## kills, fuzzing, long runs (hours)
-	@tools/soak.sh
+# make soak SECONDS=5 KILLS=20: a short one.
+SECONDS ?= 600
+KILLS ?= 1000
+soak:                 ## fuzzing and kills (hours; SECONDS a target, KILLS)
+	@tools/soak.sh $(SECONDS) $(KILLS)
 
 clean:                ## build folders and venvs
-	rm -rf build-* .venv-* .cache dist soak-out
+	rm -rf build-* .venv-* .cache .pythons dist soak-out

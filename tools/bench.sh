@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# bench.sh [server|queue|loop [ARGUMENT...]]: the benchmarks, on a release build.
+# bench.sh [NAME [ARGUMENT...]]: the benchmarks, on a release build.
 #
-# Without an argument all of them run; the arguments go to bench/NAME/run.py.
-# Read the head of that file for what the figures are.
+# server, queue, loop    beside their peers: bench/NAME/run.py
+# http_parser            the request parser alone: bench/http/parser.c
+# queue_core             the queue without Python: bench/queue/core.c
+#
+# Without an argument all of them run; the arguments go to the program, whose
+# head says what the figures are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/setup.sh --bench "${PYTHON:-python3}"
@@ -11,9 +15,27 @@ tools/setup.sh --bench "${PYTHON:-python3}"
 release=$PWD/build-release-$tag
 build_folder "$release" "-Dpython=$py" -Dbuildtype=release -Dtests=false
 use_build "$release"
+
+run() {
+    local name=$1
+    shift
+    case $name in
+    server | queue | loop)
+        "$py" "bench/$name/run.py" --python "$tag" "$@" ;;
+    http_parser | queue_core)
+        ninja --quiet -C "$release" "bench/bench_$name"
+        "$release/bench/bench_$name" "$@" ;;
+    *)
+        echo "bench: there is no '$name'" >&2
+        return 2 ;;
+    esac
+}
+
 if [ $# != 0 ]; then
-    exec "$py" "bench/$1/run.py" "${@:2}"
+    run "$@"
+    exit
 fi
-for name in server queue loop; do
-    "$py" "bench/$name/run.py" --python "$tag"
+for name in server queue loop http_parser queue_core; do
+    echo "== $name"
+    run "$name"
 done

@@ -3,7 +3,7 @@
  * and from 32 threads, whole no-op jobs, and the time from a put in one process
  * to the run in another that was idle.
  *
- *     queue_core [FOLDER]       FOLDER: where the SQLite file goes
+ *     bench_queue_core [FOLDER]     FOLDER: where the SQLite file goes
  */
 
 #include <ftw.h>

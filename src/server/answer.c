@@ -32,9 +32,9 @@ keeps_connection(const struct guaco__exchange *x)
 }
 
 static bool
-is_head_request(const struct guaco__exchange *x)
+is_head(struct guaco_slice method)
 {
-    return guaco_slice_equals(x->request.method, GUACO_SLICE("HEAD"));
+    return guaco_slice_equals(method, GUACO_SLICE("HEAD"));
 }
 
 /*
@@ -47,7 +47,7 @@ queue_head(struct guaco__exchange *x, int64_t whole_bytes)
     struct guaco__h1_response response = {
         .body_bytes = whole_bytes,
         .version_minor = x->request.version_minor,
-        .is_head = is_head_request(x),
+        .is_head = is_head(x->request.method),
         .keep_alive = keeps_connection(x),
         .trailers = x->has_trailers,
     };
@@ -363,7 +363,8 @@ inform_op(struct guaco_exchange *face, int status,
 }
 
 int
-guaco__answer_refuse(struct guaco__conn *c, int status)
+guaco__answer_refuse(struct guaco__conn *c, int status,
+                     struct guaco_slice method)
 {
     struct guaco__server *server = c->server;
     const char *reason = guaco__status_text(status);
@@ -379,6 +380,7 @@ guaco__answer_refuse(struct guaco__conn *c, int status)
         .server_line = server->server_line,
         .body_bytes = (int64_t)reason_len + 1,
         .version_minor = 1,
+        .is_head = is_head(method),
     };
     struct guaco__h1_decision decision;
     struct guaco__h1_draft draft;
@@ -391,13 +393,13 @@ guaco__answer_refuse(struct guaco__conn *c, int status)
     rc = guaco__h1_begin_head(out, &response, &draft);
     if (rc == GUACO_OK)
         rc = guaco__h1_end_head(out, &draft, &response, &decision);
-    if (rc == GUACO_OK)
-        rc = guaco__buf_append(out, reason, reason_len);
-    if (rc == GUACO_OK)
-        rc = guaco__buf_append_byte(out, '\n');
+    if (rc == GUACO_OK && !response.is_head)
+        rc = guaco__buf_printf(out, "%s\n", reason);
     if (rc == GUACO_OK)
         rc = guaco__stream_write(&c->stream, guaco__buf_data(out), out->len);
-    return rc < 0 ? GUACO_E_NOMEM : (int)reason_len + 1;
+    if (rc < 0)
+        return GUACO_E_NOMEM;
+    return response.is_head ? 0 : (int)reason_len + 1;
 }
 
 static void
@@ -409,7 +411,7 @@ abort_op(struct guaco_exchange *face)
         return;
     if (x->answer <= GUACO__ANSWER_HEAD) {
         x->status = 500;
-        if (guaco__answer_refuse(x->conn, 500) < 0)
+        if (guaco__answer_refuse(x->conn, 500, x->request.method) < 0)
             x->conn->has_failed = true;
     }
     x->is_aborted = true;

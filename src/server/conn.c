@@ -166,7 +166,7 @@ conn_free(struct guaco__conn *c)
 static enum next
 refuse(struct guaco__conn *c, const struct guaco_http_head *head, int status)
 {
-    int bytes = guaco__answer_refuse(c, status);
+    int bytes = guaco__answer_refuse(c, status, head->method);
 
     c->server->stats.errors++;
     guaco__access_refused(&c->server->access, &c->peer.face, head, status,
@@ -185,7 +185,7 @@ fail_exchange(struct guaco__conn *c, enum guaco_gone_reason reason, int status)
 
     if (x->answer <= GUACO__ANSWER_HEAD) {
         x->status = status;
-        if (guaco__answer_refuse(c, status) < 0)
+        if (guaco__answer_refuse(c, status, x->request.method) < 0)
             c->has_failed = true;
     }
     c->server->stats.errors++;
@@ -463,7 +463,8 @@ flush(struct guaco__conn *c, const struct guaco__input *in)
     }
     if (c->state == GUACO__CONN_CLOSING)
         return before > 0 && c->stream.queued_bytes == 0;
-    return c->state == GUACO__CONN_HEAD && before > low_bytes && in->len > 0;
+    return c->state == GUACO__CONN_HEAD && before > low_bytes &&
+           (in->len > 0 || c->closes_when_idle);
 }
 
 /* Steps, then writing, until neither has anything to do. */
@@ -509,6 +510,9 @@ run_with(struct guaco__conn *c, struct guaco__input *in, bool has_read)
             guaco__conn_touch(c);
         if (c->has_more)
             run_again(c);
+        else if (c->server->state == GUACO__SERVER_DRAINING &&
+                 !c->closes_when_idle)
+            guaco__conn_drain(c);
     } else {
         conn_free(c);
     }
@@ -624,16 +628,21 @@ guaco__conn_abort(struct guaco__conn *c, enum guaco_gone_reason reason)
     conn_free(c);
 }
 
-/* The head or the body did not come in time. */
+/* The head or the body did not come in time.  A body that is skipped has its
+ * answer already. */
 static void
 expire_request(struct guaco__conn *c)
 {
     struct guaco_http_head head = {0};
 
-    if (c->x != NULL)
+    if (c->x != NULL) {
         fail_exchange(c, GUACO_GONE_TIMEOUT, 408);
-    else
+    } else if (c->state == GUACO__CONN_SKIP) {
+        c->must_linger = true;
+        start_closing(c);
+    } else {
         refuse(c, &head, 408);
+    }
     guaco__conn_run(c);
 }
 

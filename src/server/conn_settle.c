@@ -26,17 +26,28 @@ settle_socket(struct guaco__conn *c, bool has_read)
         set_deadline(c, GUACO__DEADLINE_WS_PING, has_read);
 }
 
+/* A client that still takes the last answer is neither idle nor late with its
+ * next request: the deadline for sending holds then. */
+static void
+settle_head(struct guaco__conn *c, bool has_read)
+{
+    size_t queued_bytes = c->stream.queued_bytes;
+
+    if (queued_bytes > c->server->options.limits.out_low_bytes ||
+        (queued_bytes > 0 && c->in.len == 0))
+        guaco__deadline_clear(&c->deadline);
+    else if (c->in.len == 0)
+        set_deadline(c, GUACO__DEADLINE_IDLE, has_read);
+    else
+        set_deadline(c, GUACO__DEADLINE_HEAD, false);
+}
+
 /* What the client owes us in this state, and until when. */
 static void
 settle_deadline(struct guaco__conn *c, bool has_read)
 {
     switch ((enum guaco__conn_state)c->state) {
-    case GUACO__CONN_HEAD:
-        if (c->in.len == 0)
-            set_deadline(c, GUACO__DEADLINE_IDLE, has_read);
-        else
-            set_deadline(c, GUACO__DEADLINE_HEAD, false);
-        break;
+    case GUACO__CONN_HEAD: settle_head(c, has_read); break;
     case GUACO__CONN_EXCHANGE:
         if (c->x->body_is_done || c->x->expects_continue || c->has_unread)
             guaco__deadline_clear(&c->deadline);

@@ -115,9 +115,10 @@ void guaco__answer_push_head(struct guaco__exchange *x);
 int guaco__answer_pressure(struct guaco__exchange *x);
 
 /* Queue a whole answer of the server's own, with `connection: close` and the
- * reason as text, on conn, which may have no exchange.  Returns the bytes of
- * its body, or GUACO_E_NOMEM. */
-int guaco__answer_refuse(struct guaco__conn *conn, int status);
+ * reason as text unless `method` is HEAD, on conn, which may have no exchange.
+ * Returns the bytes of its body, or GUACO_E_NOMEM. */
+int guaco__answer_refuse(struct guaco__conn *conn, int status,
+                         struct guaco_slice method);
 
 /* ---- post.c, and what the ops table needs of the other files ---- */
 

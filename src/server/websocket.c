@@ -334,7 +334,7 @@ static void
 refuse(struct guaco__exchange *x)
 {
     x->status = 403;
-    if (guaco__answer_refuse(x->conn, 403) < 0)
+    if (guaco__answer_refuse(x->conn, 403, x->request.method) < 0)
         x->conn->has_failed = true;
     set_over(x, GUACO_GONE_DONE);
     guaco__conn_touch(x->conn);

@@ -26,6 +26,12 @@
 
 #define BIG_BYTES (1024 * 1024)
 
+#define GET(path) "GET " path " HTTP/1.1\r\nhost: a\r\n\r\n"
+#define HELLO     "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
+#define HELLO_CLOSE                                                     \
+    "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\n" \
+    "hello"
+
 struct fixture {
     struct guaco_app app; /* first */
     struct guaco_app_ops ops;

@@ -10,8 +10,6 @@
 
 #include "fixture.h"
 
-#define GET(path) "GET " path " HTTP/1.1\r\nhost: a\r\n\r\n"
-
 struct world {
     struct fixture f;
     struct client c;

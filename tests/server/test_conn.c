@@ -6,12 +6,6 @@
 
 #include "fixture.h"
 
-#define GET(path) "GET " path " HTTP/1.1\r\nhost: a\r\n\r\n"
-#define HELLO     "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
-#define HELLO_CLOSE                                                     \
-    "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\n" \
-    "hello"
-
 struct world {
     struct fixture f;
     struct client c;
@@ -280,6 +274,22 @@ head_has_the_length_and_no_body(void **state)
 }
 
 static void
+what_the_server_says_itself_has_no_body_for_head(void **state)
+{
+    struct world w;
+    const char *heard;
+
+    (void)state;
+    open_world(&w);
+    client_say(&w.c, "HEAD /refuse HTTP/1.1\r\nhost: a\r\n\r\n");
+    heard = client_hear(&w.c);
+    assert_non_null(strstr(heard, "HTTP/1.1 503 "));
+    assert_non_null(strstr(heard, "content-length: 20\r\n"));
+    assert_string_equal(strstr(heard, "\r\n\r\n"), "\r\n\r\n");
+    close_world(&w);
+}
+
+static void
 a_half_closed_client_is_told_of_and_still_answered(void **state)
 {
     struct world w;
@@ -543,69 +553,6 @@ garbage_within_a_chunked_body_is_400_and_gone(void **state)
 }
 
 static void
-timeouts_end_what_does_not_move(void **state)
-{
-    struct world w;
-
-    (void)state;
-    open_world(&w);
-    client_say(&w.c, "GET / HT");
-    fixture_pass(&w.f, 14000);
-    assert_string_equal(client_hear(&w.c), "");
-    fixture_pass(&w.f, 16000);
-    assert_non_null(strstr(client_hear(&w.c), "HTTP/1.1 408 "));
-    assert_true(w.c.is_closed);
-    client_close(&w.c);
-
-    client_open(&w.c, &w.f);
-    client_say(
-        &w.c, "POST /later HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nab");
-    fixture_told(&w.f);
-    fixture_pass(&w.f, 31000);
-    assert_non_null(strstr(client_hear(&w.c), "HTTP/1.1 408 "));
-    assert_string_equal(fixture_told(&w.f), "gone 2;");
-    client_close(&w.c);
-
-    client_open(&w.c, &w.f);
-    fixture_pass(&w.f, 76000);
-    assert_string_equal(client_hear(&w.c), "");
-    assert_true(w.c.is_closed);
-    client_close(&w.c);
-
-    client_open(&w.c, &w.f);
-    client_say(&w.c, GET("/big"));
-    fixture_pass(&w.f, 31000); /* it takes nothing: send_ms */
-    assert_true(guaco__list_is_empty(&w.f.server->conns));
-    close_world(&w);
-}
-
-static void
-no_time_limit_is_on_the_application(void **state)
-{
-    struct world w;
-
-    (void)state;
-    open_world(&w);
-    client_say(&w.c, GET("/later"));
-    fixture_pass(&w.f, 1000000);
-    assert_non_null(w.f.later);
-    close_world(&w);
-}
-
-static void
-what_nobody_needs_sets_no_timer(void **state)
-{
-    struct world w;
-
-    (void)state;
-    open_world(&w);
-    client_close(&w.c);
-    assert_int_equal(guaco__deadlines_next_ms(&w.f.server->deadlines),
-                     UINT64_MAX);
-    fixture_close(&w.f);
-}
-
-static void
 a_head_without_a_body_yet_leaves_at_the_end_of_the_turn(void **state)
 {
     struct world w;
@@ -619,60 +566,6 @@ a_head_without_a_body_yet_leaves_at_the_end_of_the_turn(void **state)
     assert_string_equal(
         client_hear(&w.c),
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
-    close_world(&w);
-}
-
-static void
-set_drained(void *ctx)
-{
-    struct fixture *f = ctx;
-
-    f->is_drained = true;
-}
-
-static void
-draining_lets_requests_finish_and_closes_idle_ones(void **state)
-{
-    struct world w;
-    struct client idle;
-    struct client sent;
-
-    (void)state;
-    open_world(&w);
-    client_open(&idle, &w.f);
-    client_open(&sent, &w.f);
-    client_say(&w.c, GET("/later"));
-    assert_int_equal(send(sent.fd, GET("/"), strlen(GET("/")), 0),
-                     strlen(GET("/"))); /* not read yet */
-    guaco__server_drain(w.f.server, 10000, set_drained, &w.f);
-    fixture_turns(&w.f);
-    client_hear(&idle);
-    assert_true(idle.is_closed);
-    assert_string_equal(client_hear(&sent), HELLO_CLOSE);
-    client_close(&idle);
-    client_close(&sent);
-    assert_false(w.f.is_drained);
-    guaco_exchange_start(w.f.later, 200, NULL, 0, false);
-    guaco_exchange_finish(w.f.later);
-    fixture_turns(&w.f);
-    assert_non_null(strstr(client_hear(&w.c), "connection: close"));
-    client_close(&w.c);
-    assert_true(w.f.is_drained);
-    fixture_close(&w.f);
-}
-
-static void
-what_is_left_at_the_deadline_is_aborted(void **state)
-{
-    struct world w;
-
-    (void)state;
-    open_world(&w);
-    client_say(&w.c, GET("/later"));
-    guaco__server_drain(w.f.server, 0, set_drained, &w.f);
-    fixture_turns(&w.f);
-    assert_string_equal(fixture_told(&w.f), "begin /later;end;drain;gone 6;");
-    assert_true(w.f.is_drained);
     close_world(&w);
 }
 
@@ -713,6 +606,7 @@ main(void)
         cmocka_unit_test(the_client_may_ask_to_close),
         cmocka_unit_test(http_1_0_closes_unless_asked_to_keep),
         cmocka_unit_test(head_has_the_length_and_no_body),
+        cmocka_unit_test(what_the_server_says_itself_has_no_body_for_head),
         cmocka_unit_test(a_half_closed_client_is_told_of_and_still_answered),
         cmocka_unit_test(a_client_that_leaves_within_its_body_is_gone),
         cmocka_unit_test(answers_to_a_client_that_left_are_refused),
@@ -727,13 +621,8 @@ main(void)
         cmocka_unit_test(a_whole_body_is_spooled_to_a_file_past_the_limit),
         cmocka_unit_test(a_body_over_the_limit_is_413),
         cmocka_unit_test(garbage_within_a_chunked_body_is_400_and_gone),
-        cmocka_unit_test(timeouts_end_what_does_not_move),
-        cmocka_unit_test(no_time_limit_is_on_the_application),
-        cmocka_unit_test(what_nobody_needs_sets_no_timer),
         cmocka_unit_test(
             a_head_without_a_body_yet_leaves_at_the_end_of_the_turn),
-        cmocka_unit_test(draining_lets_requests_finish_and_closes_idle_ones),
-        cmocka_unit_test(what_is_left_at_the_deadline_is_aborted),
         cmocka_unit_test(the_connection_limit_is_kept),
     };
 

@@ -6,7 +6,6 @@
 #include "../failing_malloc.h"
 #include "fixture.h"
 
-#define GET(path) "GET " path " HTTP/1.1\r\nhost: a\r\n\r\n"
 #define POST                                                       \
     "POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked" \
     "\r\n\r\n3\r\nabc\r\n0\r\n\r\n"

@@ -34,11 +34,13 @@ else
     export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1
     export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
     export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+    # Tests fork workers while a keeper's thread runs, as applications do.
+    TSAN_OPTIONS+=:die_after_fork=0
     { sanitized build-asan address,undefined &&
         c_tests "ASan and UBSan" build-asan --timeout-multiplier 3; } ||
         failed+=("C tests under ASan and UBSan")
     { sanitized build-tsan thread &&
-        c_tests "TSan" build-tsan --suite os --suite io --suite queue \
+        c_tests "TSan" build-tsan --suite os --suite io --suite threaded \
             --timeout-multiplier 5; } || failed+=("C tests under TSan")
 fi
 

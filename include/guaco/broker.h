@@ -47,7 +47,8 @@ struct guaco_broker;
 /* ---- life ---- */
 
 /*
- * Open the store that `url` names, making the file if it is not there.
+ * Open the store that `url` names, making the file if it is not there: mode
+ * 0600.  A file that is there keeps its mode; who may write it may work on it.
  *
  * Returns 0 and in *out a broker to be closed with guaco_broker_close, or
  * GUACO_E_INVALID (no such scheme or option), GUACO_E_UNSUPPORTED (a network

@@ -264,7 +264,7 @@ touch(const char *path, struct guaco_error *err)
         return S_ISREG(st.st_mode)
                    ? GUACO_OK
                    : guaco_fail(err, GUACO_E_INVALID, 0, "%s is no file", path);
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 && errno != EEXIST)
         return guaco_fail(err, GUACO_E_IO, errno, "make %s", path);
     if (fd >= 0)

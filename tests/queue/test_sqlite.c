@@ -1,5 +1,6 @@
 /* What is the SQLite store's own: its URL, its file, its lock, its groups. */
 
+#include <limits.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -76,6 +77,20 @@ a_folder_that_is_not_there_is_an_error_of_the_system(void **state)
     assert_int_equal(open_url("sqlite:////nowhere/at/all/q.db", &err),
                      GUACO_E_IO);
     assert_true(err.sys != 0);
+}
+
+static void
+a_new_file_is_its_owners_alone(void **state)
+{
+    const struct fixture *f = *state;
+    struct stat st;
+    char folder[PATH_MAX];
+
+    assert_int_equal(stat(path_of(f), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    (void)snprintf(folder, sizeof folder, "%s-wake", path_of(f));
+    assert_int_equal(stat(folder, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
 }
 
 static void
@@ -240,6 +255,7 @@ main(void)
         cmocka_unit_test(
             a_url_that_is_not_understood_is_refused_by_what_is_wrong),
         cmocka_unit_test(a_folder_that_is_not_there_is_an_error_of_the_system),
+        ON_FILE(a_new_file_is_its_owners_alone),
         ON_FILE(a_file_of_a_newer_version_is_left_alone),
         cmocka_unit_test(a_file_that_is_no_database_is_an_error),
         ON_FILE(an_id_is_never_given_twice_though_the_board_is_lost),

@@ -112,7 +112,7 @@ class LocalStore:
             self.scheduled.append(task)
             return run.id
         for _ in range(self.ATTEMPTS_MAX):
-            _queue_run.perform(queue, run, await_here)
+            _queue_run.perform(queue, run, await_here, is_callers=True)
             if run.result is not None:
                 break
         return run.id

@@ -150,6 +150,16 @@ class Execution:
         task._run = None
         _current.reset(self._token)
 
+    def interrupt(self, exc: BaseException) -> None:
+        """The worker ends, not the task: another one takes it."""
+        task = self.task
+        assert task is not None
+        self.run.finish(RELEASED)
+        self.queue._call_hooks(self.queue._post_execute, task, None, exc)
+        self.queue._signals.send(signals.SIGNAL_INTERRUPTED, task)
+        task._run = None
+        _current.reset(self._token)
+
     def _send(self, task: Task, exc: BaseException | None, retried: bool) -> None:
         send = self.queue._signals.send
         match exc:
@@ -161,8 +171,6 @@ class Execution:
                 send(signals.SIGNAL_TIMEOUT, task)
             case RetryTask():
                 pass
-            case KeyboardInterrupt() | asyncio.CancelledError():
-                send(signals.SIGNAL_INTERRUPTED, task)
             case _:
                 send(signals.SIGNAL_ERROR, task, exc)
         if retried:
@@ -178,9 +186,6 @@ class Execution:
                 return self.run.finish(RETRY, body, retry_delay_ms(exc))
             case CancelExecution():
                 return self._finish_canceled(exc)
-            case KeyboardInterrupt() | asyncio.CancelledError():
-                # The worker ends, not the task: another one takes it.
-                return self.run.finish(RELEASED)
             case _:
                 return self._finish_failed(exc)
 
@@ -217,12 +222,17 @@ class Execution:
 
 
 def perform(
-    queue: Queue, run: AnyRun, await_it: Callable[[Coroutine[Any, Any, Any]], Any]
+    queue: Queue,
+    run: AnyRun,
+    await_it: Callable[[Coroutine[Any, Any, Any]], Any],
+    *,
+    is_callers: bool = False,
 ) -> None:
     """Run a task on this thread; await_it runs a coroutine to its end.
 
-    Returns when the outcome was handed to the store.  KeyboardInterrupt gives
-    the run back and is raised.
+    Returns when the outcome was handed to the store.  What a task raises ends
+    the task alone, sys.exit() and KeyboardInterrupt too; but on a caller's own
+    thread (is_callers) KeyboardInterrupt is the caller's, and is raised.
     """
     execution = Execution(queue, run)
     task = execution.begin()
@@ -234,12 +244,30 @@ def perform(
         value = queue.execute(task)
         if task.wrapper.is_async:
             value = await_it(value)
-    except KeyboardInterrupt as exc:
-        execution.end(None, exc)
-        raise
-    except BaseException as exc:  # sys.exit() of a task ends the task alone
+    except BaseException as exc:
         error = exc
-    execution.end(value, error)
+    if is_callers and isinstance(error, KeyboardInterrupt):
+        execution.interrupt(error)
+        raise error
+    execution.end(value, _as_failure(error))
+
+
+def _as_failure(exc: BaseException | None) -> BaseException | None:
+    """CancelledError means that the worker stops; a task's own does not."""
+    if isinstance(exc, asyncio.CancelledError):
+        own = RuntimeError("the task cancelled itself")
+        own.__cause__ = exc
+        return own
+    return exc
+
+
+def _call(queue: Queue, task: Task) -> tuple[Any, BaseException | None]:
+    """A plain function's outcome, as data: futures do not take every
+    exception (StopIteration), and a loop ends by some (SystemExit)."""
+    try:
+        return queue.execute(task), None
+    except BaseException as exc:
+        return None, _as_failure(exc)
 
 
 def _is_cancelled_from_outside() -> bool:
@@ -259,18 +287,15 @@ async def aperform(queue: Queue, run: AnyRun) -> None:
         if task.wrapper.is_async:
             value = await queue.execute(task)
         else:
-            value = await asyncio.to_thread(queue.execute, task)
+            value, error = await asyncio.to_thread(_call, queue, task)
     except asyncio.CancelledError as exc:
         if run.interrupted:
             error = TaskTimeout(f"timeout of {task.wrapper.label}")
         elif _is_cancelled_from_outside():
-            execution.end(None, exc)  # the worker stops: back to the store
+            execution.interrupt(exc)  # the worker stops: back to the store
             raise
         else:
-            error = RuntimeError("the task cancelled itself")
-    except KeyboardInterrupt as exc:
-        execution.end(None, exc)
-        raise
+            error = _as_failure(exc)
     except BaseException as exc:
         error = exc
     execution.end(value, error)

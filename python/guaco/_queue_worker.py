@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
 import functools
 import signal
 import threading
@@ -95,12 +96,19 @@ class Seat:
         if self._runner is None:
             self._runner = asyncio.Runner()
         run = self._run
+        # A runner's own context is that of its first run.
+        context = contextvars.copy_context()
         try:
-            return self._runner.run(self._as_task(coroutine))
+            return self._runner.run(self._as_task(coroutine), context=context)
         except asyncio.CancelledError:
             if run is not None and run.interrupted:
                 raise TaskTimeout("the task's time is over") from None
             raise RuntimeError("the task cancelled itself") from None
+        except (KeyboardInterrupt, SystemExit):
+            # They leave a loop at once, with its tasks in the middle.
+            runner, self._runner = self._runner, None
+            runner.close()
+            raise
 
     async def _as_task(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         self._task = asyncio.current_task()
@@ -357,7 +365,15 @@ class AsyncWorkers(Workers):
 
     def _main(self) -> None:
         with asyncio.Runner() as runner:
-            runner.run(self._serve())
+            loop = runner.get_loop()
+            serving = loop.create_task(self._serve())
+            while not serving.done():
+                try:
+                    loop.run_until_complete(serving)
+                except (KeyboardInterrupt, SystemExit):
+                    # Raised in a child of a task's, it leaves the loop; the
+                    # task gets it too, once the loop goes on.
+                    log.warning("queue %s", self.queue.name, exc_info=True)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -115,6 +115,39 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+RAISED: dict[str, type[BaseException]] = {
+    "keyboard": KeyboardInterrupt,
+    "exit": SystemExit,
+    "cancelled": asyncio.CancelledError,
+    "stop": StopIteration,
+    "generator": GeneratorExit,
+}
+
+
+@queue.task()
+def throw(name: str) -> None:
+    raise RAISED[name]()
+
+
+@queue.task()
+async def athrow(name: str) -> None:
+    raise RAISED[name]()
+
+
+@queue.task()
+async def throw_in_child(name: str) -> None:
+    async def child() -> None:
+        raise RAISED[name]()
+
+    await asyncio.create_task(child())
+
+
+@queue.task()
+async def own_id() -> int:
+    await asyncio.sleep(0)
+    return int(current_task().id)
+
+
 @queue.task()
 def record(path: str, text: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

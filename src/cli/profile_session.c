@@ -3,12 +3,14 @@
 #include "profile_session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,8 +35,9 @@ struct session {
     struct guaco__target *target;
     struct guaco__record *record;
     struct guaco__buf chart;
-    bool ended;   /* the process has */
-    bool stopped; /* a signal said so, or the time is over */
+    uint64_t samples, dropped; /* of targets before this one */
+    bool ended;                /* the process has */
+    bool stopped;              /* a signal said so, or the time is over */
 };
 
 /* ---- output -------------------------------------------------------------------- */
@@ -63,23 +66,44 @@ render(struct session *s, struct guaco__buf *out)
 }
 
 static int
-put_out(const char *path, const struct guaco__buf *out, struct guaco_error *err)
+put_fd(int fd, const struct guaco__buf *out, const char *name,
+       struct guaco_error *err)
 {
     const char *at = guaco__buf_data(out);
     size_t left = out->len;
 
-    if (path != NULL)
-        return guaco__file_write(path, at, left, 0666, err);
     while (left > 0) {
-        ssize_t n = write(STDOUT_FILENO, at, left);
+        ssize_t n = write(fd, at, left);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return guaco_fail(err, GUACO_E_IO, errno, "standard output");
+            return guaco_fail(err, GUACO_E_IO, errno, "%s", name);
         at += n;
         left -= (size_t)n;
     }
     return GUACO_OK;
+}
+
+/* A device or a pipe is written to; a file is replaced when it is complete. */
+static int
+put_out(const char *path, const struct guaco__buf *out, struct guaco_error *err)
+{
+    struct stat st;
+
+    if (path == NULL)
+        return put_fd(STDOUT_FILENO, out, "standard output", err);
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0)
+            return guaco_fail(err, GUACO_E_IO, errno, "open %s", path);
+        int rc = put_fd(fd, out, path, err);
+        close(fd);
+        return rc;
+    }
+    mode_t mask = umask(0);
+    umask(mask);
+    return guaco__file_write(path, guaco__buf_data(out), out->len,
+                             0666 & ~(unsigned)mask, err);
 }
 
 static int
@@ -167,6 +191,16 @@ attach(struct session *s, struct guaco_error *err)
     }
 }
 
+/* Add a target's counts to those of the ones before it. */
+static void
+keep_counts(struct session *s)
+{
+    const struct guaco__target_counts *counts = guaco__target_counts(s->target);
+
+    s->samples += counts->samples;
+    s->dropped += counts->dropped;
+}
+
 static int
 arm(struct session *s)
 {
@@ -180,10 +214,34 @@ arm(struct session *s)
     return timerfd_settime(s->timer, 0, &spec, NULL);
 }
 
+/* One sample; when the process has begun another program, wait for that to be
+ * Python: a sample finds nothing until then. */
+static int
+sample_once(struct session *s)
+{
+    struct guaco_clock wall = {0};
+    struct guaco_error ignored;
+
+    if (s->target == NULL) {
+        int rc = guaco__target_attach(&s->target, s->pid, &ignored);
+        if (rc != GUACO_OK)
+            return GUACO_OK;
+        guaco__record_follow(s->record, s->target);
+    }
+    int rc = guaco__record_sample(s->record,
+                                  (uint64_t)guaco__clock_wall_ns(&wall) / 1000);
+    if (rc != GUACO_E_CLOSED && rc != GUACO_E_MISSING)
+        return rc;
+    keep_counts(s);
+    guaco__record_follow(s->record, NULL);
+    guaco__target_free(s->target);
+    s->target = NULL;
+    return GUACO_OK;
+}
+
 static int
 sample_loop(struct session *s)
 {
-    struct guaco_clock wall = {0};
     uint64_t begin = guaco__clock_mono_ns();
     uint64_t span =
         s->want->seconds < 0 ? UINT64_MAX : (uint64_t)(s->want->seconds * 1e9);
@@ -192,13 +250,11 @@ sample_loop(struct session *s)
     while (rc == GUACO_OK && !s->ended && !s->stopped) {
         if (!wait_tick(s, -1))
             continue;
-        rc = guaco__record_sample(s->record,
-                                  (uint64_t)guaco__clock_wall_ns(&wall) / 1000);
+        rc = sample_once(s);
         if (guaco__clock_mono_ns() - begin >= span)
             s->stopped = true;
     }
-    /* The process may end, or run another program, between two ticks. */
-    return rc == GUACO_E_CLOSED || rc == GUACO_E_MISSING ? GUACO_OK : rc;
+    return rc;
 }
 
 /* ---- the process ----------------------------------------------------------------- */
@@ -273,16 +329,15 @@ run(struct session *s, struct guaco_error *err)
 }
 
 static void
-tell_dropped(const struct session *s)
+tell_dropped(struct session *s)
 {
-    const struct guaco__target_counts *counts = guaco__target_counts(s->target);
-
-    if (counts->dropped > 0)
+    if (s->target != NULL)
+        keep_counts(s);
+    if (s->dropped > 0)
         fprintf(stderr,
                 "guaco profile: %llu of %llu stacks could not be read "
                 "consistently and are not counted\n",
-                (unsigned long long)counts->dropped,
-                (unsigned long long)counts->samples);
+                (unsigned long long)s->dropped, (unsigned long long)s->samples);
 }
 
 int
@@ -301,8 +356,7 @@ guaco__profile_session_run(const struct guaco__profile_session *session)
         code = complain(rc, &err);
     if (s.record != NULL && save(&s) != 0)
         code = 1;
-    if (s.target != NULL)
-        tell_dropped(&s);
+    tell_dropped(&s);
     while (session->command != NULL && s.pid > 0 && !s.ended)
         wait_tick(&s, -1);
     if (session->command != NULL && s.pid > 0) {

@@ -21,6 +21,7 @@ guaco__codes_init(struct guaco__codes *codes, struct guaco__vmem *memory,
     codes->layout = layout;
     guaco__arena_init(&codes->arena, ARENA_BLOCK_BYTES, ARENA_BYTES_MAX);
     guaco__map_init(&codes->by_address, CODES_MAX);
+    codes->epoch = 1;
 }
 
 void
@@ -28,14 +29,6 @@ guaco__codes_release(struct guaco__codes *codes)
 {
     guaco__map_release(&codes->by_address);
     guaco__arena_release(&codes->arena);
-}
-
-void
-guaco__codes_forget(struct guaco__codes *codes)
-{
-    guaco__map_release(&codes->by_address);
-    guaco__map_init(&codes->by_address, CODES_MAX);
-    memset(codes->hot, 0, sizeof codes->hot);
 }
 
 static struct guaco_slice
@@ -49,20 +42,6 @@ static size_t
 hot_slot(uint64_t address)
 {
     return (size_t)(address >> 4) % GUACO__CODE_HOT;
-}
-
-struct guaco__code *
-guaco__codes_peek(struct guaco__codes *codes, uint64_t address)
-{
-    struct guaco__code **hot = &codes->hot[hot_slot(address)];
-
-    if (*hot != NULL && (*hot)->address == address)
-        return *hot;
-    struct guaco__code *code =
-        guaco__map_get(&codes->by_address, key_of(&address));
-    if (code != NULL)
-        *hot = code;
-    return code;
 }
 
 /* ---- fetching --------------------------------------------------------------- */
@@ -84,6 +63,126 @@ half_in(const char *head, uint32_t offset)
     memcpy(&half, head + offset, sizeof half);
     return half;
 }
+
+/* ---- identity ---------------------------------------------------------------- */
+
+/* What tells one code object from the next one at its address.  Pointers alone
+ * do not: strings and tables are reused along with it.  A str's hash is set
+ * once it is interned, which names are, and follows its length. */
+static void
+proof_of(const struct guaco__layout *layout, const char *head,
+         const uint64_t name[2], uint64_t proof[5])
+{
+    proof[0] = word_in(head, layout->code.filename);
+    proof[1] = word_in(head, layout->code.line_table);
+    proof[2] = half_in(head, layout->code.first_line);
+    proof[3] = name[0];
+    proof[4] = name[1];
+}
+
+static void
+entry_drop(struct guaco__codes *codes, struct guaco__code *code)
+{
+    struct guaco__code **hot = &codes->hot[hot_slot(code->address)];
+
+    guaco__map_take(&codes->by_address, key_of(&code->address));
+    if (*hot == code)
+        *hot = NULL;
+}
+
+static void
+entry_judge(struct guaco__codes *codes, struct guaco__code *code, size_t i)
+{
+    uint64_t proof[5];
+
+    proof_of(codes->layout, codes->copies[i], codes->names[i], proof);
+    if (memcmp(proof, code->proof, sizeof proof) == 0)
+        code->epoch = codes->epoch;
+    else
+        entry_drop(codes, code);
+}
+
+/* Compare entries with what is at their addresses now. */
+static void
+entries_compare(struct guaco__codes *codes, struct guaco__code *const *at,
+                size_t count)
+{
+    const struct guaco__layout *l = codes->layout;
+    struct guaco__span spans[GUACO__CODE_RECENT * 2];
+
+    while (count > 0) {
+        size_t done = 0;
+        for (size_t i = 0; i < count; i++) {
+            spans[2 * i] = (struct guaco__span){at[i]->address,
+                                                codes->copies[i], l->code.size};
+            spans[2 * i + 1] = (struct guaco__span){
+                at[i]->name_at + l->text.length, codes->names[i], 16};
+        }
+        guaco__vmem_read(codes->memory, spans, count * 2, &done);
+        for (size_t i = 0; i < done / 2; i++)
+            entry_judge(codes, at[i], i);
+        at += done / 2;
+        count -= done / 2;
+        if (count > 0) { /* this one is not mapped any more */
+            entry_drop(codes, at[0]);
+            at++;
+            count--;
+        }
+    }
+}
+
+bool
+guaco__codes_renew(struct guaco__codes *codes)
+{
+    size_t kept = 0;
+
+    codes->epoch++;
+    for (size_t i = 0; i < codes->recent_count; i++)
+        if (codes->recent[i]->is_used)
+            codes->recent[kept++] = codes->recent[i];
+    entries_compare(codes, codes->recent, kept);
+    codes->recent_count = 0;
+    for (size_t i = 0; i < kept; i++) {
+        codes->recent[i]->is_used = false;
+        if (codes->recent[i]->epoch == codes->epoch)
+            codes->recent[codes->recent_count++] = codes->recent[i];
+    }
+    return codes->recent_count < kept;
+}
+
+/* The entry is used: into the list of those compared at the next epoch. */
+static void
+entry_use(struct guaco__codes *codes, struct guaco__code *code)
+{
+    code->is_used = true;
+    if (codes->recent_count < GUACO__CODE_RECENT)
+        codes->recent[codes->recent_count++] = code;
+}
+
+struct guaco__code *
+guaco__codes_peek(struct guaco__codes *codes, uint64_t address)
+{
+    struct guaco__code **hot = &codes->hot[hot_slot(address)];
+    struct guaco__code *code = *hot;
+
+    if (code == NULL || code->address != address) {
+        code = guaco__map_get(&codes->by_address, key_of(&address));
+        if (code == NULL)
+            return NULL;
+        *hot = code;
+    }
+    if (code->epoch == codes->epoch) {
+        code->is_used = true;
+        return code;
+    }
+    entries_compare(codes, &code, 1);
+    if (code->epoch != codes->epoch)
+        return NULL;
+    entry_use(codes, code);
+    return code;
+}
+
+/* ---- numbers and names --------------------------------------------------------- */
 
 /* Words that a frame of this code object takes on the data stack. */
 static uint32_t
@@ -128,18 +227,23 @@ texts_read(struct guaco__codes *codes, const char *head,
 {
     const struct guaco__layout *l = codes->layout;
     struct guaco__vmem *m = codes->memory;
+    uint64_t name[2];
 
-    int rc = guaco__text_read(m, l, word_in(head, l->code.filename),
-                              &codes->arena, &code->file);
+    code->name_at = word_in(head, l->code.name);
+    int rc = guaco__vmem_get(m, code->name_at + l->text.length, name, 16);
+    if (rc != GUACO_OK)
+        return rc;
+    proof_of(l, head, name, code->proof);
+    rc = guaco__text_read(m, l, word_in(head, l->code.filename), &codes->arena,
+                          &code->file);
     if (rc == GUACO_OK)
-        rc = guaco__text_read(m, l, word_in(head, l->code.name), &codes->arena,
-                              &code->name);
+        rc = guaco__text_read(m, l, code->name_at, &codes->arena, &code->name);
     if (rc == GUACO_OK && l->code.qualname != GUACO__NOWHERE)
         rc = guaco__text_read(m, l, word_in(head, l->code.qualname),
                               &codes->arena, &code->qualname);
     if (rc == GUACO_OK)
-        rc = guaco__bytes_read(m, l, code->line_table_at, &codes->arena,
-                               &code->line_table);
+        rc = guaco__bytes_read(m, l, word_in(head, l->code.line_table),
+                               &codes->arena, &code->line_table);
     return rc;
 }
 
@@ -155,7 +259,6 @@ code_fetch(struct guaco__codes *codes, struct guaco__code *code)
         return rc;
     if (!numbers_read(codes->layout, head, code))
         return GUACO_E_AGAIN;
-    code->line_table_at = word_in(head, codes->layout->code.line_table);
     return texts_read(codes, head, code);
 }
 
@@ -182,6 +285,8 @@ guaco__codes_get(struct guaco__codes *codes, uint64_t address,
         return rc;
     codes->count++;
     codes->hot[hot_slot(address)] = fresh;
+    fresh->epoch = codes->epoch;
+    entry_use(codes, fresh);
     *code = fresh;
     return GUACO_OK;
 }

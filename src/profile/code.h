@@ -6,10 +6,10 @@
  *
  * A sample names functions by the addresses of their code objects; what is
  * behind an address (file, name, line table) is fetched when it is first seen.
- * The process may free a code object and put another at its address, so an
- * entry is checked against two of the object's own words when asked to, and
- * all are dropped when the interpreter's count of freed code objects rises
- * (3.14 and later).
+ * The process may free a code object and put another at its address.  So an
+ * entry is believed for one epoch; guaco__codes_renew() begins the next and
+ * compares what was used lately with the process in one read: the object's
+ * pointers and first line, and the length and hash of its name.
  *
  * Entries live until guaco__codes_release(): an address that gets another
  * code object gets another entry, and samples keep what they named.
@@ -34,10 +34,14 @@ struct guaco__code {
     uint32_t id; /* 0, 1, 2 ... in the order of discovery */
     struct guaco_slice file, name, qualname; /* UTF-8; qualname may be empty */
     struct guaco_slice line_table;
-    uint64_t line_table_at; /* its address there: the check of identity */
+    uint64_t name_at;  /* of its name there */
+    uint64_t proof[5]; /* of its identity */
+    uint32_t epoch;    /* in which it was last compared */
+    bool is_used;      /* in this epoch */
 };
 
-#define GUACO__CODE_HOT 1024
+#define GUACO__CODE_HOT    1024
+#define GUACO__CODE_RECENT 128
 
 struct guaco__codes {
     struct guaco__vmem *memory;         /* borrowed */
@@ -46,6 +50,11 @@ struct guaco__codes {
     struct guaco__map by_address;
     uint32_t count;
     struct guaco__code *hot[GUACO__CODE_HOT]; /* by low bits of the address */
+    uint32_t epoch;
+    struct guaco__code *recent[GUACO__CODE_RECENT];
+    size_t recent_count;
+    char copies[GUACO__CODE_RECENT][GUACO__CODE_BYTES_MAX]; /* being compared */
+    uint64_t names[GUACO__CODE_RECENT][2];
 };
 
 /* Begin with no entry; `memory` and `layout` outlive it. */
@@ -54,7 +63,7 @@ void guaco__codes_init(struct guaco__codes *codes, struct guaco__vmem *memory,
 void guaco__codes_release(struct guaco__codes *codes);
 
 /* The entry of the code object at `address` if it is known, else NULL.  Reads
- * nothing. */
+ * only to compare an entry that was not used in the last epoch. */
 struct guaco__code *
 guaco__codes_peek(struct guaco__codes *codes, uint64_t address);
 
@@ -68,8 +77,9 @@ guaco__codes_peek(struct guaco__codes *codes, uint64_t address);
 int guaco__codes_get(struct guaco__codes *codes, uint64_t address,
                      struct guaco__code **code);
 
-/* Forget which addresses hold what; entries stay alive. */
-void guaco__codes_forget(struct guaco__codes *codes);
+/* Code objects may have been freed: begin an epoch.  Tells whether one of those
+ * used lately was replaced. */
+bool guaco__codes_renew(struct guaco__codes *codes);
 
 /* The line of the instruction at byte `offset` of the bytecode. */
 int32_t guaco__code_line(const struct guaco__code *code,

@@ -69,7 +69,8 @@ struct guaco__layout {
         uint32_t is_entry;   /* 3.11 only */
         uint32_t localsplus; /* and so the size of the fixed part */
     } frame;
-    struct { /* PyFrameObject, to 3.10 */
+    uint32_t generator_frame; /* of its frame in a generator, from 3.11 */
+    struct {                  /* PyFrameObject, to 3.10 */
         uint32_t back, code, lasti, size;
     } frame_object;
     struct { /* PyCodeObject */

@@ -248,6 +248,7 @@ fill_constants(struct guaco__layout *l)
 {
     l->line_table = GUACO__LINES_LOCATIONS;
     l->lasti_unit = 1;
+    l->generator_frame = 72;
     l->code.frame_words = CODE_FRAME_WORDS;
     l->code.locals_count = 72;
     l->code.stack_size = 64;

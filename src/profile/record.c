@@ -64,6 +64,16 @@ guaco__record_free(struct guaco__record *record)
     free(record);
 }
 
+/* What was known goes by addresses of code objects. */
+void
+guaco__record_follow(struct guaco__record *record, struct guaco__target *target)
+{
+    record->target = target;
+    guaco__map_release(&record->known);
+    guaco__map_init(&record->known, PLACES_CACHED_MAX);
+    guaco__arena_reset(&record->arena);
+}
+
 struct guaco__tally *
 guaco__record_tally(struct guaco__record *record)
 {
@@ -80,9 +90,12 @@ line_of(const struct guaco__record *record, const struct guaco__frame *frame)
 
     if (record->options.by_function)
         return 0;
-    if (frame->offset < 0)
-        return frame->code->first_line;
-    return guaco__code_line(frame->code, l, (uint32_t)frame->offset);
+    int32_t line = 0;
+    if (frame->offset >= 0)
+        line = guaco__code_line(frame->code, l, (uint32_t)frame->offset);
+    if (line <= 0) /* a module's first instruction is on line 0 */
+        line = frame->code->first_line;
+    return line > 0 ? line : 1;
 }
 
 static int
@@ -166,9 +179,11 @@ on_thread(void *ctx, const struct guaco__thread_sample *sample)
 {
     struct guaco__record *record = ctx;
 
-    if (record->rc != GUACO_OK || sample->stack->count == 0)
+    if (record->rc != GUACO_OK)
         return;
     record->told++;
+    if (sample->stack->count == 0) /* runs, but no Python: starting, ending */
+        return;
     record->rc = places_of(record, sample->stack);
     if (record->rc == GUACO_OK)
         record->rc = count_stack(record, sample->stack->count);
@@ -180,13 +195,17 @@ guaco__record_sample(struct guaco__record *record, uint64_t wall_us)
     record->wall_us = wall_us;
     record->told = 0;
     record->rc = GUACO_OK;
+    if (record->target == NULL)
+        return GUACO_OK;
+    uint64_t dropped = guaco__target_counts(record->target)->dropped;
     int rc = guaco__target_sample(
         record->target,
         record->options.threads ? GUACO__SAMPLE_THREADS : GUACO__SAMPLE_HOLDERS,
         on_thread, record);
     if (rc != GUACO_OK || record->rc != GUACO_OK)
         return rc != GUACO_OK ? rc : record->rc;
-    if (record->told > 0 || record->options.exclude_idle)
+    if (record->told > 0 || record->options.exclude_idle ||
+        guaco__target_counts(record->target)->dropped != dropped)
         return GUACO_OK;
     record->stack[0] = record->idle;
     return count_stack(record, 1);
@@ -221,6 +240,8 @@ guaco__record_dump(struct guaco__record *record, struct guaco__buf *out)
 {
     record->dump = out;
     record->rc = GUACO_OK;
+    if (record->target == NULL)
+        return GUACO_OK;
     int rc = guaco__target_sample(record->target, GUACO__SAMPLE_THREADS,
                                   on_dump, record);
     return rc != GUACO_OK ? rc : record->rc;

@@ -30,7 +30,14 @@ guaco__record_new(struct guaco__record **record, struct guaco__target *target,
                   const struct guaco__record_options *options);
 void guaco__record_free(struct guaco__record *record);
 
-/* Take one sample; wall_us is the time for a chart's line.  Returns as
+/* Go on with another target, or with none for a while (NULL: nothing is sampled
+ * then): the process runs another program.  What was counted stays. */
+void guaco__record_follow(struct guaco__record *record,
+                          struct guaco__target *target);
+
+/* Take one sample; wall_us is the time for a chart's line.  A sample in which
+ * no thread holds the GIL counts as "(idle)"; one whose stack could not be read,
+ * or whose thread runs no Python frame yet, is not counted.  Returns as
  * guaco__target_sample(), guaco__tally_add(). */
 int guaco__record_sample(struct guaco__record *record, uint64_t wall_us);
 

@@ -88,6 +88,7 @@ struct guaco__stack_reader {
     size_t chunk_count;
     struct outside outside[GUACO__STACK_OUTSIDE_MAX];
     size_t outside_count;
+    uint64_t doubted_driver, doubted_frame;    /* of the last copy */
     struct slot slots[GUACO__STACK_DEPTH_MAX]; /* the root first */
     size_t slot_count;
 };

@@ -15,7 +15,8 @@
 
 #include "opcodes.h"
 
-#define TAG_BITS UINT64_C(3) /* of a _PyStackRef, 3.14 and later */
+#define TAG_BITS        UINT64_C(3) /* of a _PyStackRef, 3.14 and later */
+#define ENTRY_STEPS_MAX 8           /* entry frames one behind the other */
 
 static bool
 clears_frames(const struct guaco__layout *layout)
@@ -72,6 +73,8 @@ is_linked(const struct walk *walk, const struct slot *slot)
     const struct guaco__stack_reader *r = walk->reader;
     uint64_t in_chunk = slot->previous - walk->chunk->address;
 
+    if (slot->previous == 0) /* above the first: being entered or left by C */
+        return r->slot_count == 0;
     if (in_chunk >= walk->end) /* an outside frame, or a lower chunk */
         return true;
     return r->slot_count > 0 &&
@@ -205,31 +208,170 @@ is_in_chunks(const struct guaco__stack_reader *r, uint64_t address)
     return false;
 }
 
-/*
- * Whether the leaf is a generator's frame, and which.  Returns 0,
- * GUACO_E_AGAIN when it has to be read first.
- */
-static int
-leaf_outside(struct guaco__stack_reader *r, bool is_decided, struct slot *leaf,
-             bool *is_outside)
+/* ---- generators ------------------------------------------------------------------ */
+
+/* The copy of a generator's frame is a little younger than the chunk's.  What
+ * ties them together: a frame that drives a generator mostly holds it, among
+ * its locals or on its stack, and that is in the chunk's copy. */
+static bool
+holds(const struct guaco__stack_reader *r, const struct slot *slot,
+      uint64_t generator)
+{
+    uint32_t fixed = r->world->layout->frame.localsplus;
+
+    for (size_t i = 0; i < r->chunk_count; i++) {
+        const struct chunk *chunk = &r->chunks[i];
+        uint64_t at = slot->address - chunk->address;
+        if (at >= chunk->planned)
+            continue;
+        uint64_t end = at + slot->code->frame_bytes;
+        if (end > chunk->planned)
+            end = chunk->planned;
+        for (at += fixed; at + 8 <= end; at += 8)
+            if ((word_at(chunk->copy, (uint32_t)at) & ~TAG_BITS) == generator)
+                return true;
+        return false;
+    }
+    return false;
+}
+
+static uint64_t
+generator_of(const struct guaco__stack_reader *r, uint64_t frame)
+{
+    return frame - r->world->layout->generator_frame;
+}
+
+static bool
+holds_another(const struct guaco__stack_reader *r, const struct slot *caller,
+              uint64_t frame)
 {
     const struct guaco__layout *l = r->world->layout;
+
+    for (size_t i = 0; i < r->outside_count; i++) {
+        const struct outside *o = &r->outside[i];
+        if (o->address != frame && o->is_fresh &&
+            o->copy[l->frame.owner] == OWNER_GENERATOR &&
+            holds(r, caller, generator_of(r, o->address)))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * One that holds another generator, and not this one, does not drive it.  One
+ * that holds none may, with C code between the two, and one that holds several
+ * may drive any, or have the others left over above its stack: that is
+ * believed when two copies, one after the other, say so.
+ */
+static bool
+may_drive(struct guaco__stack_reader *r, const struct slot *caller,
+          uint64_t frame)
+{
+    bool this_one = holds(r, caller, generator_of(r, frame));
+    bool another = holds_another(r, caller, frame);
+
+    if (this_one != another)
+        return this_one;
+    bool again =
+        r->doubted_driver == caller->address && r->doubted_frame == frame;
+    r->doubted_driver = caller->address;
+    r->doubted_frame = frame;
+    return again;
+}
+
+/* The frame that drives a running generator, entry frames stepped over. */
+static int
+driver_of(struct guaco__stack_reader *r, uint64_t previous, uint64_t *driver)
+{
+    for (int steps = 0; steps < ENTRY_STEPS_MAX; steps++) {
+        struct slot entry;
+        *driver = previous;
+        if (previous == 0 || previous % 8 != 0 || is_in_chunks(r, previous))
+            return GUACO_OK;
+        const char *copy = guaco__stack_outside(r, previous);
+        if (copy == NULL)
+            return GUACO_E_AGAIN;
+        slot_read(r->world->layout, previous, copy, &entry);
+        if (entry.owner < OWNER_ENTRY)
+            return GUACO_OK;
+        previous = entry.previous;
+    }
+    return GUACO_E_LOST;
+}
+
+/* Whether this copy is of a generator's frame that runs and has called no
+ * other Python frame inline.  A suspended one has no previous frame. */
+static bool
+may_be_leaf(const struct guaco__stack_reader *r, const struct outside *outside,
+            struct slot *slot)
+{
+    const struct guaco__layout *l = r->world->layout;
+
+    if (!outside->is_fresh ||
+        slot_read(l, outside->address, outside->copy, slot) == 0)
+        return false;
+    return slot->owner == OWNER_GENERATOR && slot->previous != 0 &&
+           (clears_frames(l) ? slot->function != 0 : is_running(slot));
+}
+
+/* The generator that `driver` drives at this moment, into *leaf. */
+static int
+driven_by(struct guaco__stack_reader *r, uint64_t driver,
+          const struct slot *caller, struct slot *leaf)
+{
+    size_t count = r->outside_count; /* driver_of() may add some */
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t above;
+        struct slot slot;
+        if (r->outside[i].address == driver ||
+            !may_be_leaf(r, &r->outside[i], &slot))
+            continue;
+        int rc = driver_of(r, slot.previous, &above);
+        if (rc != GUACO_OK)
+            return rc;
+        if (above != driver)
+            continue;
+        if (caller != NULL && !may_drive(r, caller, slot.address))
+            return GUACO_E_LOST;
+        uint64_t executable =
+            word_at(r->outside[i].copy, r->world->layout->frame.executable);
+        rc = guaco__codes_get(&r->world->codes, executable & ~TAG_BITS,
+                              &slot.code);
+        if (rc == GUACO_E_AGAIN)
+            continue;
+        r->outside[i].idle = 0;
+        *leaf = slot;
+        return rc;
+    }
+    return GUACO_E_MISSING;
+}
+
+/*
+ * Go up from the top of the chunk through the generators that run.  The thread's
+ * own word for its frame only makes them known.  Returns 0; GUACO_E_AGAIN when
+ * something has to be read first.
+ */
+static int
+leaf_outside(struct guaco__stack_reader *r, const struct slot *top,
+             struct slot *leaf, bool *is_outside)
+{
     uint64_t hint = current_hint(r);
+    int rc = GUACO_OK;
 
     *is_outside = false;
-    if (hint == 0 || hint % 8 != 0 || is_in_chunks(r, hint))
-        return GUACO_OK;
-    const char *copy = guaco__stack_outside(r, hint);
-    if (copy == NULL)
-        return is_decided ? GUACO_OK : GUACO_E_AGAIN;
-    uint64_t executable = slot_read(l, hint, copy, leaf);
-    if (leaf->owner != OWNER_GENERATOR || executable == 0)
-        return GUACO_OK;
-    if (clears_frames(l) ? leaf->function == 0 : !is_running(leaf))
-        return GUACO_OK;
-    int rc = guaco__codes_get(&r->world->codes, executable, &leaf->code);
-    *is_outside = rc == GUACO_OK;
-    return rc == GUACO_E_AGAIN ? GUACO_OK : rc;
+    if (hint != 0 && hint % 8 == 0 && !is_in_chunks(r, hint) &&
+        guaco__stack_outside(r, hint) == NULL)
+        return GUACO_E_AGAIN;
+    uint64_t driver = top == NULL ? 0 : top->address;
+    for (int n = 0; n < GUACO__STACK_OUTSIDE_MAX && driver != 0; n++) {
+        rc = driven_by(r, driver, n == 0 ? top : NULL, leaf);
+        if (rc != GUACO_OK)
+            break;
+        *is_outside = true;
+        driver = leaf->address;
+    }
+    return rc == GUACO_E_MISSING ? GUACO_OK : rc;
 }
 
 /* ---- the chain ------------------------------------------------------------------- */
@@ -265,6 +407,9 @@ struct chain {
 static bool
 pair_is_true(const struct chain *chain, const struct slot *caller)
 {
+    if (chain->at.owner == OWNER_GENERATOR && caller->owner == OWNER_THREAD &&
+        !may_drive(chain->reader, caller, chain->at.address))
+        return false;
     if (!chain->was_direct || chain->at.is_entry ||
         is_init_shim(caller->code) || is_init_shim(chain->at.code))
         return true;
@@ -303,6 +448,10 @@ step_outside(struct chain *chain, uint64_t address)
     int rc = guaco__codes_get(&r->world->codes, executable, &next.code);
     if (rc != GUACO_OK)
         return rc == GUACO_E_AGAIN ? GUACO_E_LOST : rc;
+    /* It was suspended since the chunk was copied, where its callee stands. */
+    const struct slot *below = &r->slots[chain->below - 1];
+    if (next.previous == 0 && holds(r, below, generator_of(r, address)))
+        next.previous = below->address;
     return step_to(chain, &next);
 }
 
@@ -349,17 +498,6 @@ live_slots(struct guaco__stack_reader *r, size_t cut, size_t running)
     return cut;
 }
 
-/* The slots below a generator that is the leaf: up to the one it names. */
-static size_t
-slots_below(const struct guaco__stack_reader *r, const struct slot *leaf,
-            size_t cut)
-{
-    for (size_t n = cut; n > 0; n--)
-        if (r->slots[n - 1].address == leaf->previous)
-            return n;
-    return cut;
-}
-
 int
 guaco__stack_link(struct guaco__stack_reader *reader,
                   struct guaco__stack *stack)
@@ -371,16 +509,14 @@ guaco__stack_link(struct guaco__stack_reader *reader,
     struct chain chain = {.reader = reader, .stack = stack, .was_direct = true};
     bool is_outside;
 
-    int rc = leaf_outside(reader, running > 0, &chain.at, &is_outside);
+    size_t live = live_slots(reader, cut, running);
+    const struct slot *top = live == 0 ? NULL : &reader->slots[live - 1];
+    int rc = leaf_outside(reader, top, &chain.at, &is_outside);
     if (rc != GUACO_OK)
         return rc;
-    if (is_outside) {
-        chain.below = slots_below(reader, &chain.at, cut);
-        if (up_to_running(reader->slots, cut) > chain.below)
-            return GUACO_E_LOST;
+    chain.below = live;
+    if (is_outside)
         return chain_run(&chain);
-    }
-    size_t live = live_slots(reader, cut, running);
     if (live == 0)
         return GUACO_OK;
     chain.at = reader->slots[live - 1];

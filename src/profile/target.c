@@ -7,8 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os/clock.h"
+
 #define TRIES_MAX 12 /* of one round, tears and surprises together */
 #define WALK_MAX  (GUACO__TARGET_THREADS_MAX * 2)
+
+/* How often code objects are compared where the interpreter does not count
+ * those it freed (to 3.13): in each sample while they come and go, else less
+ * and less often.  And how often new interpreters are looked for. */
+#define RENEW_LEAST_NS UINT64_C(100000)
+#define RENEW_MOST_NS  UINT64_C(10000000)
+#define HEAD_ROUNDS    32
 
 struct thread {
     uint64_t address;
@@ -35,6 +44,7 @@ struct interpreter {
         [GUACO__GIL_BYTES_MAX]; /* to 3.11 the lock is the runtime's */
     struct gil gil;             /* as last read */
     struct gil last;            /* at the end of the last sample */
+    uint64_t generation;        /* of code objects: 3.14 and later */
 };
 
 struct guaco__target {
@@ -45,7 +55,11 @@ struct guaco__target {
     size_t interpreter_count;
     struct thread *threads;
     size_t thread_count, thread_room;
-    bool is_listed; /* the threads are known */
+    bool is_listed;      /* the threads are known */
+    uint64_t head;       /* address of the newest interpreter, as last read */
+    uint64_t renew_ns;   /* the least time between two comparisons */
+    uint64_t renewed_ns; /* when code objects were last compared */
+    uint64_t rounds;
     struct guaco__target_counts counts;
 };
 
@@ -264,6 +278,7 @@ list_all(struct guaco__target *target)
     int rc = guaco__vmem_word(
         target->memory, target->runtime.address + l->runtime.interpreters_head,
         &address);
+    target->head = rc == GUACO_OK ? address : 0;
     while (rc == GUACO_OK && address != 0) {
         rc = interpreter_add(target, address);
         if (rc == GUACO_OK)
@@ -284,6 +299,10 @@ plan_interpreters(struct guaco__target *target, struct guaco__span *spans,
 {
     const struct guaco__layout *l = &target->runtime.layout;
 
+    if (target->interpreter_count == 0 || target->rounds % HEAD_ROUNDS == 0)
+        spans[(*count)++] = (struct guaco__span){
+            target->runtime.address + l->runtime.interpreters_head,
+            &target->head, sizeof target->head};
     for (size_t i = 0; i < target->interpreter_count; i++) {
         struct interpreter *in = &target->interpreters[i];
         spans[(*count)++] =
@@ -339,13 +358,17 @@ gil_read(const struct guaco__target *target, const struct interpreter *in)
     };
 }
 
-/* Whether the first thread of each interpreter is still the one listed: new
- * threads are put in front. */
+/* Whether the first interpreter, and the first thread of each, is still the
+ * one listed: new ones are put in front. */
 static bool
 heads_are_known(struct guaco__target *target)
 {
     const struct guaco__layout *l = &target->runtime.layout;
+    uint64_t first =
+        target->interpreter_count == 0 ? 0 : target->interpreters[0].address;
 
+    if (target->head != first)
+        return false;
     for (size_t i = 0; i < target->interpreter_count; i++) {
         const struct interpreter *in = &target->interpreters[i];
         uint64_t head =
@@ -355,6 +378,42 @@ heads_are_known(struct guaco__target *target)
             return false;
     }
     return true;
+}
+
+static void
+codes_follow_clock(struct guaco__target *target)
+{
+    uint64_t now = guaco__clock_mono_ns();
+
+    if (now - target->renewed_ns < target->renew_ns)
+        return;
+    target->renewed_ns = now;
+    if (guaco__codes_renew(guaco__stack_world_codes(target->world)))
+        target->renew_ns = 0;
+    else if (target->renew_ns < RENEW_MOST_NS)
+        target->renew_ns = target->renew_ns * 2 + RENEW_LEAST_NS;
+}
+
+/* Begin an epoch of code objects when some were freed, as far as is known. */
+static void
+codes_follow(struct guaco__target *target)
+{
+    const struct guaco__layout *l = &target->runtime.layout;
+    bool changed = false;
+
+    if (!has(l->interpreter.code_generation)) {
+        codes_follow_clock(target);
+        return;
+    }
+    for (size_t i = 0; i < target->interpreter_count; i++) {
+        struct interpreter *in = &target->interpreters[i];
+        uint64_t now =
+            word_at(in->copy, l->interpreter.code_generation - in->low);
+        changed = changed || now != in->generation;
+        in->generation = now;
+    }
+    if (changed)
+        guaco__codes_renew(guaco__stack_world_codes(target->world));
 }
 
 /* Decode one thread of the round. */
@@ -368,7 +427,12 @@ thread_decode(struct guaco__target *target, struct thread *thread)
     if (word_at(bytes, l->thread.interpreter) !=
         target->interpreters[thread->interpreter].address)
         return GUACO_E_MISSING;
+    const struct guaco__codes *codes = guaco__stack_world_codes(target->world);
+    uint32_t known = codes->count;
     int rc = guaco__stack_decode(thread->reader, thread->stack);
+    /* Fetching a code object takes longer than a short function lives. */
+    if (rc == GUACO_OK && codes->count != known)
+        rc = GUACO_E_AGAIN;
     if (rc == GUACO_E_LOST)
         target->counts.torn++;
     if (rc == GUACO_OK) {
@@ -414,8 +478,10 @@ read_wanted(struct guaco__target *target)
             return GUACO_E_MISSING;
         if (rc == GUACO_OK && !heads_are_known(target))
             rc = GUACO_E_MISSING;
-        if (rc == GUACO_OK)
+        if (rc == GUACO_OK) {
+            codes_follow(target);
             rc = decode_threads(target, first, last);
+        }
         if (rc != GUACO_OK)
             return rc;
         first = last;
@@ -480,6 +546,7 @@ relist(struct guaco__target *target)
 static int
 round_run(struct guaco__target *target, enum guaco__sample_what what)
 {
+    target->rounds++;
     want_first(target);
     for (int tries = 0; tries < TRIES_MAX; tries++) {
         int rc = target->is_listed ? read_wanted(target) : GUACO_E_MISSING;

@@ -1,5 +1,5 @@
 /*
- * Asked by tests/python/test_profile_lines.py.  On standard input, lines of
+ * Asked by tests/python/test_profile.py.  On standard input, lines of
  *
  *     KIND FIRST_LINE TABLE_IN_HEX      KIND: 0 lnotab, 1 ranges, 2 locations
  *

@@ -120,6 +120,7 @@ struct guaco__asgi_call {
     bool is_done;        /* its Task is over */
     bool is_full;        /* hold back until writable */
     bool is_half_closed; /* the client has probably left */
+    bool is_told_gone;   /* send() or receive() said that it has */
     bool is_cancelled;   /* by us, at shutdown */
     bool has_asked;      /* receive() was awaited */
     bool has_trailers;   /* announced by the application */

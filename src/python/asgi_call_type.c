@@ -87,6 +87,7 @@ call_forget(CallObject *call)
     call->is_done = false;
     call->is_full = false;
     call->is_half_closed = false;
+    call->is_told_gone = false;
     call->is_cancelled = false;
     call->has_asked = false;
     call->is_whole = false;

@@ -72,7 +72,9 @@ guaco__asgi_answered(struct guaco__asgi_call *call, int rc, const char *what)
     switch (rc) {
     case GUACO_OK: return 0;
     case GUACO_E_AGAIN: call->is_full = true; return 0;
-    case GUACO_E_CLOSED: return guaco__asgi_disconnected(call);
+    case GUACO_E_CLOSED:
+        call->is_told_gone = true;
+        return guaco__asgi_disconnected(call);
     case GUACO_E_NOMEM: PyErr_NoMemory(); return -1;
     case GUACO_E_INVALID:
         PyErr_Format(PyExc_ValueError, "%s: not acceptable", what);
@@ -409,6 +411,7 @@ guaco__asgi_http_event(struct guaco__asgi_call *call, PyObject **event)
         return *event == NULL ? -1 : 1;
     }
     if (is_over || (call->is_last_given && call->is_half_closed)) {
+        call->is_told_gone |= !is_over;
         *event = disconnect_event(&call->st->gateway);
         return *event == NULL ? -1 : 1;
     }

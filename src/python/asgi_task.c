@@ -174,7 +174,9 @@ judge_return(struct guaco__asgi_call *call, PyObject *result)
     }
     if (call->x == NULL)
         return;
-    if (undone != NULL && call->phase != GUACO__ASGI_OVER)
+    /* Told that the client is gone, it may well leave its response undone. */
+    if (undone != NULL && call->phase != GUACO__ASGI_OVER &&
+        !call->is_told_gone)
         report(call, undone, NULL);
     if (undone != NULL)
         break_off(call);
@@ -188,7 +190,8 @@ judge_return(struct guaco__asgi_call *call, PyObject *result)
 static bool
 is_disconnect(struct guaco__asgi_call *call, PyObject *exc)
 {
-    if (call->x != NULL && call->phase != GUACO__ASGI_OVER)
+    if (call->x != NULL && call->phase != GUACO__ASGI_OVER &&
+        !call->is_told_gone)
         return false;
     PyObject *answer = PyObject_CallOneArg(call->asgi->options.disconnect, exc);
     int truth = answer == NULL ? -1 : PyObject_IsTrue(answer);

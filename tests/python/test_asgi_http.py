@@ -4,6 +4,8 @@ import asyncio
 import contextvars
 import gc
 import logging
+import socket
+import struct
 import threading
 import weakref
 
@@ -467,6 +469,38 @@ def test_send_after_a_disconnect_raises_an_oserror(caplog):
         assert over.wait(DEADLINE_S)
     assert isinstance(caught[0], ClientDisconnected)
     assert caplog.text == ""  # it is ours: no error of the application's
+
+
+@pytest.mark.parametrize("leave", [socket.SHUT_WR, socket.SHUT_RDWR])
+def test_returning_once_the_client_has_left_is_no_error(caplog, leave):
+    over = threading.Event()
+
+    async def app(scope, receive, send):
+        await send(START)
+        await receive()
+        await send({**BODY, "more_body": True})
+        try:
+            if leave == socket.SHUT_WR:
+                assert (await receive())["type"] == "http.disconnect"
+                return
+            while True:  # without a wait: send() itself finds it out
+                await send({**BODY, "more_body": True})
+        except OSError:
+            return
+        finally:
+            over.set()
+
+    with serve(app, lifespan="off") as served:
+        with served.connect() as client:
+            client.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            client.sock.shutdown(leave)
+            if leave == socket.SHUT_RDWR:
+                client.sock.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
+                client.sock.close()
+            assert over.wait(DEADLINE_S)
+    assert caplog.text == ""
 
 
 def test_trailers_follow_the_body():

@@ -275,8 +275,12 @@ def _is_cancelled_from_outside() -> bool:
     return here is not None and here.cancelling() > 0
 
 
-async def aperform(queue: Queue, run: AnyRun) -> None:
-    """As perform, on an event loop; a plain function runs in its executor."""
+async def aperform(
+    queue: Queue,
+    run: AnyRun,
+    call: Callable[..., Coroutine[Any, Any, Any]] = asyncio.to_thread,
+) -> None:
+    """As perform, on an event loop; a plain function is given to `call`."""
     execution = Execution(queue, run)
     task = execution.begin()
     if task is None:
@@ -287,7 +291,7 @@ async def aperform(queue: Queue, run: AnyRun) -> None:
         if task.wrapper.is_async:
             value = await queue.execute(task)
         else:
-            value, error = await asyncio.to_thread(_call, queue, task)
+            value, error = await call(_call, queue, task)
     except asyncio.CancelledError as exc:
         if run.interrupted:
             error = TaskTimeout(f"timeout of {task.wrapper.label}")

@@ -14,8 +14,8 @@ import functools
 import signal
 import threading
 import time
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from guaco import _core
 from guaco._core import Error, Mailbox, Worker, interrupt_thread
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from guaco.queue import Queue
 
 Kind = Literal["thread", "async"]
+T = TypeVar("T")
 
 # enum guaco__letter_kind
 READY, INTERRUPT, STUCK = 3, 4, 5
@@ -352,6 +353,8 @@ class AsyncWorkers(Workers):
         super().__init__(queue, count, exit_when_stuck=exit_when_stuck)
         self._running: dict[int, asyncio.Task[None]] = {}
         self._runs: dict[int, Run] = {}
+        self._in_threads: dict[int, tuple[list[int | None], int]] = {}
+        """Of plain functions: what interrupt_thread wants to know."""
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: asyncio.Event
@@ -377,10 +380,7 @@ class AsyncWorkers(Workers):
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        # Plain functions run beside the loop, as many as there are slots.
-        self._loop.set_default_executor(
-            concurrent.futures.ThreadPoolExecutor(self.count)
-        )
+        self._open_threads(self._loop)
         self._idle = asyncio.Event()
         queue = self.queue
         queue._call_hooks(queue._startup)
@@ -394,16 +394,56 @@ class AsyncWorkers(Workers):
             self._loop.remove_reader(self.box.fileno())
             queue._call_hooks(queue._shutdown)
 
+    def _open_threads(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Plain functions run beside the loop, as many as there are slots."""
+        loop.set_default_executor(
+            concurrent.futures.ThreadPoolExecutor(self.count)
+        )
+
     def _read(self) -> None:
         for kind, _tag, _error, payload in self.box.take(0):
             if kind == INTERRUPT:
-                task = self._running.get(payload[0])
-                if task is not None:
-                    task.cancel()
+                self._interrupt(payload[0])
             elif kind == STUCK:
-                log.error("task %d goes on after its timeout", payload[0])
-                self._renew()
+                self._leave_behind(payload[0])
         self._pump()
+
+    def _interrupt(self, run_id: int) -> None:
+        """Cancel the coroutine of a run, or raise TaskTimeout in its thread.
+
+        Not both: the thread of a plain function is taken until it returns.
+        """
+        task = self._running.get(run_id)
+        thread = self._in_threads.get(run_id)
+        if thread is not None:
+            cell, thread_id = thread
+            interrupt_thread(cell, run_id, thread_id, TaskTimeout)
+        elif task is not None:
+            task.cancel()
+
+    def _leave_behind(self, run_id: int) -> None:
+        log.error("task %d goes on after its timeout", run_id)
+        self._running.pop(run_id, None)
+        self._runs.pop(run_id, None)
+        if self._in_threads.pop(run_id, None) is not None:
+            self._open_threads(asyncio.get_running_loop())
+        self._renew()
+
+    async def _call(
+        self, run_id: int, function: Callable[..., T], *args: Any
+    ) -> T:
+        """asyncio.to_thread, and how to interrupt it."""
+        cell: list[int | None] = [run_id]
+
+        def work() -> T:
+            self._in_threads[run_id] = (cell, threading.get_ident())
+            try:
+                return function(*args)
+            finally:
+                cell[0] = None
+                self._in_threads.pop(run_id, None)
+
+        return await asyncio.to_thread(work)
 
     def _pump(self) -> None:
         """Begin what can be begun."""
@@ -420,7 +460,9 @@ class AsyncWorkers(Workers):
             if run is None:
                 return
             task = asyncio.get_running_loop().create_task(
-                aperform(self.queue, run)
+                aperform(
+                    self.queue, run, functools.partial(self._call, run.id)
+                )
             )
             self._running[run.id] = task
             self._runs[run.id] = run

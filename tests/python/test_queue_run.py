@@ -206,13 +206,14 @@ def queue(url: str) -> Iterator[Queue]:
     made.close()
 
 
+@pytest.mark.parametrize("kind", ["thread", "async"])
 def test_an_exception_is_raised_in_a_thread_at_the_timeout(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    url: str, monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
     app = fresh_app(url, monkeypatch)
     seen: list[str] = []
     app.queue.signal(SIGNAL_TIMEOUT)(lambda s, task: seen.append(task.wrapper.label))
-    app.queue.start(1)
+    app.queue.start(1, kind=kind)
     with pytest.raises(TaskException, match="TaskTimeout"):
         get(app.spin())
     assert get(app.add(1, 2)) == 3  # by the same thread
@@ -220,22 +221,23 @@ def test_an_exception_is_raised_in_a_thread_at_the_timeout(
     assert seen == ["spin"]
 
 
-def test_a_thread_that_goes_on_is_left_behind(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app = fresh_app(url, monkeypatch)
-    app.queue.start(1)
-    app.queue._workers.stop(WAIT_S)
-    app.queue._workers = None
-    from guaco._queue_worker import ThreadWorkers
+@pytest.mark.parametrize("kind", ["thread", "async"])
+def test_a_thread_that_goes_on_is_left_behind(queue: Queue, kind: str) -> None:
+    from guaco._queue_worker import open_workers
 
-    workers = ThreadWorkers(app.queue, 1)
+    over = threading.Event()
+    stubborn = queue.task(timeout=0.05, name="stubborn")(over.wait)
+    double = queue.task(name="double")(lambda n: 2 * n)
+    workers = open_workers(queue, 1, kind)
     workers.kill_grace_ms = 50
     workers.start(periodic=False)
-    with pytest.raises(TaskException, match="after its timeout"):
-        get(app.doze())
-    assert get(app.add(1, 1)) == 2  # by the thread in its place
-    assert workers.stop(WAIT_S)
+    try:
+        with pytest.raises(TaskException, match="after its timeout"):
+            get(stubborn())
+        assert get(double(1)) == 2  # by a thread in its place
+    finally:
+        over.set()
+        assert workers.stop(WAIT_S)
 
 
 def test_higher_priority_runs_first(queue: Queue) -> None:

@@ -248,11 +248,6 @@ step_head(struct guaco__conn *c, struct guaco__input *in)
     /* the answers before it leave first: they are this client's to read */
     if (c->stream.queued_bytes > server->options.limits.out_low_bytes)
         return NEXT_WAIT;
-    if (in->len == 0 && c->closes_when_idle) {
-        c->must_linger = true;
-        start_closing(c);
-        return NEXT_STEP;
-    }
     if (in->len == 0 && !c->is_eof)
         return NEXT_WAIT;
     rc = guaco_http_parser_next(&c->parser, in->at, in->len, &head, &event);
@@ -463,8 +458,7 @@ flush(struct guaco__conn *c, const struct guaco__input *in)
     }
     if (c->state == GUACO__CONN_CLOSING)
         return before > 0 && c->stream.queued_bytes == 0;
-    return c->state == GUACO__CONN_HEAD && before > low_bytes &&
-           (in->len > 0 || c->closes_when_idle);
+    return c->state == GUACO__CONN_HEAD && before > low_bytes && in->len > 0;
 }
 
 /* Steps, then writing, until neither has anything to do. */
@@ -607,8 +601,9 @@ guaco__conn_drain(struct guaco__conn *c)
 {
     if (c->state != GUACO__CONN_HEAD || c->in.len > 0)
         return;
-    /* What the client has sent already is still answered, so that a rolling
-     * restart loses nothing; its answer says `connection: close`. */
+    /* What the client has sent, or sends within drain_ms, is still answered,
+     * so that a rolling restart loses nothing of a client that is at work; the
+     * answer says `connection: close`. */
     c->closes_when_idle = true;
     if (!c->is_running)
         on_event(&c->stream, GUACO__READABLE);
@@ -663,6 +658,11 @@ guaco__conn_expired(struct guaco__deadlines *all,
     switch (kind) {
     case GUACO__DEADLINE_HEAD:
     case GUACO__DEADLINE_BODY: expire_request(c); break;
+    case GUACO__DEADLINE_DRAIN:
+        c->must_linger = true;
+        start_closing(c);
+        guaco__conn_run(c);
+        break;
     case GUACO__DEADLINE_SEND:
     case GUACO__DEADLINE_IDLE:
     case GUACO__DEADLINE_LINGER:

@@ -36,6 +36,8 @@ settle_head(struct guaco__conn *c, bool has_read)
     if (queued_bytes > c->server->options.limits.out_low_bytes ||
         (queued_bytes > 0 && c->in.len == 0))
         guaco__deadline_clear(&c->deadline);
+    else if (c->in.len == 0 && c->closes_when_idle)
+        set_deadline(c, GUACO__DEADLINE_DRAIN, false);
     else if (c->in.len == 0)
         set_deadline(c, GUACO__DEADLINE_IDLE, has_read);
     else

@@ -42,6 +42,7 @@ guaco__server_options_init(struct guaco__server_options *options)
                 .body_ms = 30000,
                 .idle_ms = 75000,
                 .send_ms = 30000,
+                .drain_ms = 250,
                 .linger_ms = 2000,
                 .ws_message_bytes_max = 1 << 20,
                 .ws_frame_bytes_max = 1 << 20,
@@ -126,6 +127,7 @@ set_timeouts(struct guaco__server *server)
     lengths_ms[GUACO__DEADLINE_IDLE] = l->idle_ms;
     lengths_ms[GUACO__DEADLINE_SEND] = l->send_ms;
     lengths_ms[GUACO__DEADLINE_LINGER] = l->linger_ms;
+    lengths_ms[GUACO__DEADLINE_DRAIN] = l->drain_ms;
     lengths_ms[GUACO__DEADLINE_WS_PING] = l->ws_ping_interval_ms;
     lengths_ms[GUACO__DEADLINE_WS_PONG] = l->ws_ping_timeout_ms;
     lengths_ms[GUACO__DEADLINE_WS_CLOSE] = l->ws_close_ms;

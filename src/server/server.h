@@ -55,6 +55,7 @@ struct guaco__server_limits {
     uint32_t body_ms;   /* between two pieces of a body: 408 (30000) */
     uint32_t idle_ms;   /* keep-alive, nothing from the client (75000) */
     uint32_t send_ms;   /* nothing taken by the client (30000) */
+    uint32_t drain_ms;  /* idle while the server drains (250) */
     uint32_t linger_ms; /* after our side was shut, for the last bytes to be
                            read by the client (2000) */
 
@@ -131,9 +132,10 @@ int guaco__server_adopt(struct guaco__server *server, int fd,
 
 /*
  * Stop accepting (the listeners stay open until free, so that what the kernel
- * has queued on them is the successor's), close idle connections, tell the
- * application to drain, let the rest finish with `Connection: close`, and
- * abort what is left after `deadline_ms` (0: at once).  done(ctx) is told
+ * has queued on them is the successor's), tell the application to drain, let
+ * the rest finish with `Connection: close`, and abort what is left after
+ * `deadline_ms` (0: at once).  A connection that is idle is closed after
+ * drain_ms: what its client is just sending is still answered.  done(ctx) is told
  * once, from the loop's turn, when no connection is left.  A second call only
  * shortens the deadline; its done is told in place of the first.
  */

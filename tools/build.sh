@@ -20,7 +20,7 @@ build_folder() {
             { cat "$log" >&2; return 1; }
         echo "$want" >"$dir/.options"
     fi
-    ninja --quiet -C "$dir"
+    ninja --quiet -C "$dir" >"$log" 2>&1 || { cat "$log" >&2; return 1; }
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then

@@ -163,6 +163,17 @@ is_digit(Py_UCS4 c)
     return c >= '0' && c <= '9';
 }
 
+static bool
+has_control(PyObject *text)
+{
+    for (Py_ssize_t i = 0; i < PyUnicode_GET_LENGTH(text); i++) {
+        Py_UCS4 c = PyUnicode_READ_CHAR(text, i);
+        if (c < 0x20 || c == 0x7f)
+            return true;
+    }
+    return false;
+}
+
 /* "404 Not Found" -> 404.  The reason is for people; HTTP/2 has none, and the
  * server writes the registered one. */
 static int
@@ -177,7 +188,7 @@ status_of(PyObject *text)
         !is_digit(PyUnicode_READ_CHAR(text, 1)) ||
         !is_digit(PyUnicode_READ_CHAR(text, 2)) ||
         PyUnicode_READ_CHAR(text, 3) != ' ' ||
-        PyUnicode_READ_CHAR(text, 0) < '2') {
+        PyUnicode_READ_CHAR(text, 0) < '2' || has_control(text)) {
         PyErr_Format(PyExc_ValueError,
                      "the status must be like \"200 OK\", not %R", text);
         return -1;
@@ -225,7 +236,7 @@ length_of(struct guaco_slice text, int64_t *length)
         good = is_digit((Py_UCS4)(unsigned char)text.at[i]);
         number = number * 10 + (text.at[i] - '0');
     }
-    if (!good || (*length >= 0 && *length != number)) {
+    if (!good || *length >= 0) {
         PyErr_SetString(PyExc_ValueError,
                         "Content-Length must be one decimal number");
         return -1;

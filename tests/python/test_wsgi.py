@@ -231,6 +231,8 @@ def test_the_status_and_headers_are_sent(served):
         ("200", [], ValueError),
         ("20 OK", [], ValueError),
         ("100 Continue", [], ValueError),
+        ("200 OK\r\nX: y", [], ValueError),
+        ("200 OK", [("Content-Length", "1")] * 2, ValueError),
         ("200 OK", (), TypeError),
         ("200 OK", [["a", "b"]], TypeError),
         ("200 OK", [("a", 1)], TypeError),

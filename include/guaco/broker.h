@@ -7,7 +7,9 @@
  *
  * Opened by URL:
  *
- *     memory:                     this process only
+ *     memory:                     this process only; in a tree of `guaco up`
+ *                                 and its like: the memory of its keeper,
+ *                                 which all processes of the tree share
  *     sqlite:///rel/path.db       four slashes for an absolute path
  *     sqlite:///q.db?synchronous=full&busy_timeout_ms=5000
  *
@@ -29,7 +31,8 @@
  * GUACO_E_IO (the store is damaged, unreadable or its disk full),
  * GUACO_E_TIMEOUT, GUACO_E_CLOSED (guaco_broker_close was called),
  * GUACO_E_INVALID (an argument over the limits of guaco/task.h).  After any
- * failure nothing was changed.
+ * failure nothing was changed, but for a GUACO_E_TIMEOUT or GUACO_E_IO of a
+ * tree's memory:, whose keeper may have done it and not have come to say so.
  */
 
 #include <stddef.h>
@@ -124,7 +127,8 @@ GUACO_API void guaco_news_release(struct guaco_news *news);
  * removed as it is read.
  *
  * Returns 0 and fills *news (to be released), also when it is empty, also when
- * no such task was ever put.
+ * no such task was ever put; GUACO_E_LOST when the task was put into the memory
+ * of another process, or of a keeper that has ended (so do wait and watch).
  */
 GUACO_API int
 guaco_broker_read(struct guaco_broker *broker, uint64_t id, uint32_t after,

@@ -24,7 +24,7 @@ extern "C" {
     X(CLOSED, -4, "the other side or this object is closed")       \
     X(LIMIT, -5, "a configured limit was reached")                 \
     X(PROTO, -6, "the peer broke the protocol")                    \
-    X(LOST, -7, "the lease ended before this call")                \
+    X(LOST, -7, "lost: its lease or its memory had ended")         \
     X(IO, -8, "a system call failed, see guaco_error.sys")         \
     X(TIMEOUT, -9, "the deadline passed")                          \
     X(STATE, -10, "not allowed in the present state")              \

@@ -113,8 +113,10 @@ def run(action: str, target: str, words: list[str], out: TextIO) -> None:
         queue = queue.queue
     if not isinstance(queue, Queue):
         raise UsageError(f"{target!r} is a {type(queue).__name__}, not a Queue")
-    if queue.is_local:
-        raise UsageError("a queue in memory cannot be seen from outside")
+    if queue.url.startswith("memory:"):
+        raise UsageError(
+            "a queue in memory cannot be seen from outside: use sqlite:///FILE"
+        )
     ACTIONS[action](queue, words, out)
 
 

@@ -242,8 +242,13 @@ class Queue:
 
     @property
     def is_local(self) -> bool:
-        """Whether only this process can reach the store."""
-        return self.url.startswith("memory:")
+        """Whether only this process can reach the store.
+
+        The processes of a tree that serves (``guaco up``) share a memory.
+        """
+        return self.url.startswith("memory:") and not os.environ.get(
+            "GUACO_MEMORY_SOCKET"
+        )
 
     def _open(self) -> Broker:
         """The store, opened at the first call."""

@@ -1,30 +1,41 @@
 /*
- * guaco _keeper URL: one keeper for one store (guaco/keeper.h), started by the
- * supervisor for each store of its tree.  Ends at SIGTERM, and with its parent.
+ * guaco _keeper URL [FD]: one keeper for one store (guaco/keeper.h), started by
+ * the supervisor for each store of its tree.  With the number of a listening
+ * socket it serves its memory: there.  Ends at SIGTERM, and with its parent.
  */
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "guaco/keeper.h"
+#include "queue/memory_server.h"
+#include "queue/remote_link.h"
 #include "run/supervisor.h"
 
 static int
-keep(const char *url, const sigset_t *ends, struct guaco_error *err)
+keep(const char *url, int listen_fd, const sigset_t *ends,
+     struct guaco_error *err)
 {
     struct guaco_broker *broker = NULL;
     struct guaco_keeper *keeper = NULL;
+    struct guaco__memory_server *server = NULL;
     int signal_number;
-    int rc = guaco_broker_open(&broker, url, err);
 
+    if (listen_fd >= 0) /* we are the one it names */
+        (void)unsetenv(GUACO__MEMORY_SOCKET);
+    int rc = guaco_broker_open(&broker, url, err);
     if (rc == GUACO_OK)
         rc = guaco_keeper_open(&keeper, broker, err);
+    if (rc == GUACO_OK && listen_fd >= 0)
+        rc = guaco__memory_server_open(&server, broker, listen_fd, err);
     if (rc == GUACO_OK)
         (void)sigwait(ends, &signal_number);
+    guaco__memory_server_close(server);
     guaco_keeper_close(keeper);
     guaco_broker_close(broker);
     return rc;
@@ -38,8 +49,8 @@ guaco__command_keeper(const struct guaco__command *command,
     sigset_t ends;
 
     (void)command;
-    if (count != 1) {
-        fputs("usage: guaco _keeper URL\n", stderr);
+    if (count < 1 || count > 2) {
+        fputs("usage: guaco _keeper URL [FD]\n", stderr);
         return GUACO__EXIT_USAGE;
     }
     /* SIGINT is the supervisor's: a terminal sends it to the whole group. */
@@ -52,7 +63,7 @@ guaco__command_keeper(const struct guaco__command *command,
     if (getppid() != parent)
         return GUACO__EXIT_OK; /* it died before we could be told */
 
-    int rc = keep(args[0], &ends, &err);
+    int rc = keep(args[0], count == 2 ? atoi(args[1]) : -1, &ends, &err);
     if (rc == GUACO_OK)
         return GUACO__EXIT_OK;
     fprintf(stderr, "guaco: keeper of %s: %s\n", args[0], err.text);

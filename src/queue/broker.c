@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "envelope.h"
+#include "remote_link.h"
 #include "watch.h"
 
 /* Every store in this build.  The one place that names them: adding a store is
@@ -23,7 +24,10 @@ find_store(const char *url, const char **rest)
         size_t n = strlen(stores[i]->scheme);
         if (strncmp(url, stores[i]->scheme, n) == 0 && url[n] == ':') {
             *rest = url + n + 1;
-            return stores[i];
+            return stores[i] == &guaco__store_memory &&
+                           getenv(GUACO__MEMORY_SOCKET) != NULL
+                       ? &guaco__store_remote
+                       : stores[i];
         }
     }
     return NULL;

@@ -159,6 +159,7 @@ struct guaco__op_owners {
     size_t n;
 };
 
+/* rc: GUACO_E_LOST when the task was in another memory. */
 struct guaco__op_read {
     uint64_t id;
     uint32_t after;
@@ -352,6 +353,7 @@ struct guaco__store {
 };
 
 extern const struct guaco__store_ops guaco__store_memory;
+extern const struct guaco__store_ops guaco__store_remote; /* a keeper's */
 extern const struct guaco__store_ops guaco__store_sqlite;
 
 /* ---- helpers for stores ---- */
@@ -367,6 +369,9 @@ guaco__touched_due(struct guaco__touched *touched, int64_t due_ms)
     if (due_ms < touched->due_ms)
         touched->due_ms = due_ms;
 }
+
+/* Free what `op` gave out, as when its transaction failed. */
+void guaco__op_take_back(struct guaco__op *op);
 
 /* A guaco_news in one block: events are appended in order, then the result;
  * everything is copied.  0 or GUACO_E_NOMEM. */

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/rand.h"
 #include "memory_int.h"
 
 #define MAP_CAP (1u << 28) /* tasks that run, and results */
@@ -26,6 +27,20 @@ is_due_before(const struct guaco__heap_node *a,
     return x->id < y->id;
 }
 
+/* No two memories share an id, so that one is not asked in vain for what is in
+ * another: above the count stands a number of the memory's own. */
+static int
+number_ids(struct memory_store *self, struct guaco_error *err)
+{
+    uint32_t number;
+
+    if (guaco__rand_bytes(&number, sizeof number) != GUACO_OK)
+        return guaco_fail(err, GUACO_E_IO, 0, "memory: random bytes");
+    self->number = (number & 0x3fffffff) | 1;
+    self->last_id = self->last_owner = self->number << 32;
+    return GUACO_OK;
+}
+
 static int
 memory_open(struct guaco__store *store, const char *rest,
             struct guaco_error *err)
@@ -40,7 +55,8 @@ memory_open(struct guaco__store *store, const char *rest,
     guaco__map_init(&self->records, MAP_CAP);
     guaco__list_init(&self->owners);
     store->wait_ms = 0;
-    return guaco__clock_open(&self->clock, NULL, err);
+    int rc = number_ids(self, err);
+    return rc != GUACO_OK ? rc : guaco__clock_open(&self->clock, NULL, err);
 }
 
 /* ---- closing ---- */

@@ -96,6 +96,7 @@ struct memory_store {
     struct guaco__map running; /* id -> struct memory_task */
     struct guaco__map records; /* id -> struct memory_record */
     struct guaco__list owners;
+    uint64_t number; /* its ids begin with it: id >> 32 */
     uint64_t last_id;
     uint64_t last_owner;
     int64_t now_ms; /* of the present run */

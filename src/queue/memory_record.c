@@ -148,9 +148,10 @@ int
 guaco__memory_read(struct memory_store *self, struct guaco__op_read *read)
 {
     struct memory_record *record = find_record(self, read->id);
-    if (record == NULL)
-        return GUACO_OK;
+    uint64_t number = read->id >> 32;
 
+    if (record == NULL)
+        return number == 0 || number == self->number ? GUACO_OK : GUACO_E_LOST;
     struct guaco__list *head = &record->events;
     for (struct guaco__list *l = head->next; l != head; l = l->next) {
         const struct memory_event *note =

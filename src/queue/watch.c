@@ -39,6 +39,12 @@ read_news(struct guaco_broker *broker, uint64_t id, uint32_t after, bool take,
     int rc = guaco__front_run_one(broker, &op, err);
     if (rc != GUACO_OK)
         guaco_news_release(news);
+    if (rc == GUACO_E_LOST)
+        return guaco_fail(err, rc, 0,
+                          "task %llu is in the memory of another process, or "
+                          "was lost with it; sqlite:///FILE keeps tasks, and "
+                          "every process sees them",
+                          (unsigned long long)id);
     return rc;
 }
 

@@ -355,7 +355,12 @@ guaco__supervisor_run(const struct guaco__supervisor_setup *setup,
                       int *exit_code, struct guaco_error *err)
 {
     struct tree tree = {
-        .setup = setup, .log = setup->log, .generation = 1, .signal_fd = -1};
+        .setup = setup,
+        .log = setup->log,
+        .generation = 1,
+        .signal_fd = -1,
+        .memory_fd = -1,
+    };
     struct slot *slot;
 
     guaco__list_init(&tree.slots);

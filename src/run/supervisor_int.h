@@ -87,9 +87,12 @@ struct tree {
     unsigned stop_signals;
     int signal_fd;
     struct guaco__watch signal_watch;
-    struct guaco__reload *reload; /* NULL without --reload */
+    struct guaco__reload *reload;     /* NULL without --reload */
+    int memory_fd;                    /* where memory: is served; -1: nowhere */
+    char memory[96];                  /* GUACO_MEMORY_SOCKET=NAME */
+    struct guaco__watch memory_watch; /* until its keeper was started */
     char python[PATH_MAX];
-    const char **envp; /* ours and GUACO_CHANNEL_FD */
+    const char **envp; /* ours, GUACO_CHANNEL_FD and tree->memory */
     char *message;     /* GUACO__CHANNEL_MESSAGE_MAX bytes to receive into */
 };
 
@@ -153,6 +156,15 @@ struct slot *guaco__tree_add_slot(struct tree *tree, enum role role,
 /* A worker has these queues: run a keeper for each store that has none. */
 struct guaco__json;
 void guaco__keepers_add(struct tree *tree, const struct guaco__json *queues);
+
+#define GUACO__MEMORY_URL "memory:"
+
+/* Listen where the keeper of memory: will serve; it is started when the first
+ * process connects.  Only for a tree with web workers: one of task workers
+ * alone has nobody in it who enqueues, and whoever does elsewhere has a memory
+ * of its own. */
+int guaco__keepers_open(struct tree *tree, struct guaco_error *err);
+void guaco__keepers_close(struct tree *tree);
 
 /* ---- reload.c ---- */
 

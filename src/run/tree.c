@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "os/cgroup.h"
+#include "queue/remote_link.h"
 #include "run/interpreter.h"
 #include "supervisor_int.h"
 
@@ -163,24 +164,27 @@ open_signals(struct tree *tree, struct guaco_error *err)
                               GUACO__READABLE, on_signal, err);
 }
 
-/* Our environment, with the number of the channel. */
+/* Our environment, with the number of the channel and where memory: is. */
 static int
 make_environment(struct tree *tree, struct guaco_error *err)
 {
     const char *const *envp = tree->setup->envp;
     static const char channel[] = GUACO__CHANNEL_VARIABLE "=3";
+    static const char memory[] = GUACO__MEMORY_SOCKET "=";
     size_t count = 0;
     size_t kept = 0;
 
     while (envp[count] != NULL)
         count++;
-    tree->envp = calloc(count + 2, sizeof *tree->envp);
+    tree->envp = calloc(count + 3, sizeof *tree->envp);
     if (tree->envp == NULL)
         return guaco_fail(err, GUACO_E_NOMEM, 0, "start");
     for (size_t i = 0; i < count; i++)
-        if (strncmp(envp[i], channel, sizeof channel - 2) != 0)
+        if (strncmp(envp[i], channel, sizeof channel - 2) != 0 &&
+            strncmp(envp[i], memory, sizeof memory - 1) != 0)
             tree->envp[kept++] = envp[i];
-    tree->envp[kept] = channel;
+    tree->envp[kept++] = channel;
+    tree->envp[kept] = tree->memory_fd < 0 ? NULL : tree->memory;
     return GUACO_OK;
 }
 
@@ -210,6 +214,8 @@ guaco__tree_open(struct tree *tree, struct guaco_error *err)
     tree->message = malloc(GUACO__CHANNEL_MESSAGE_MAX);
     int rc = tree->message == NULL ? guaco_fail(err, GUACO_E_NOMEM, 0, "start")
                                    : guaco__loop_new(&tree->loop, err);
+    if (rc == GUACO_OK && (command & (GUACO__SERVE | GUACO__UP)) != 0)
+        rc = guaco__keepers_open(tree, err);
     if (rc == GUACO_OK)
         rc = make_environment(tree, err);
     if (rc == GUACO_OK)
@@ -239,6 +245,7 @@ guaco__tree_close(struct tree *tree)
         free(slot);
     }
     guaco__reload_close(tree);
+    guaco__keepers_close(tree);
     guaco__watch_stop(&tree->signal_watch);
     if (tree->signal_fd >= 0)
         close(tree->signal_fd);

@@ -16,9 +16,11 @@
 #include "os/clock.h"
 #include "supervisor_int.h"
 
-#define CHANNEL_NUMBER  3    /* in the child */
-#define KILL_MARGIN_MS  5000 /* a worker keeps its own deadline; then ours */
-#define MESSAGES_A_TURN 16
+#define CHANNEL_NUMBER     3 /* in the child */
+#define MEMORY_NUMBER      4 /* where a keeper serves memory: */
+#define MEMORY_NUMBER_TEXT "4"
+#define KILL_MARGIN_MS     5000 /* a worker keeps its own deadline; then ours */
+#define MESSAGES_A_TURN    16
 
 const char *
 guaco__role_name(enum role role)
@@ -297,10 +299,10 @@ static int
 spawn(struct worker *w, int theirs, struct guaco_error *err)
 {
     const struct guaco__supervisor_setup *setup = w->tree->setup;
-    const struct guaco__process_fd fds[] = {{theirs, CHANNEL_NUMBER}};
+    struct guaco__process_fd fds[2] = {{theirs, CHANNEL_NUMBER}};
     const char *python[] = {w->tree->python, "-m", "guaco._worker", NULL};
     const char *guest[] = {setup->exe, "_guest", NULL};
-    const char *keeper[] = {setup->exe, "_keeper", w->slot->url, NULL};
+    const char *keeper[] = {setup->exe, "_keeper", w->slot->url, NULL, NULL};
     /* Ctrl-C reaches the whole group; only the supervisor shall act on it. */
     struct guaco__process_spec spec = {.argv = python,
                                        .envp = w->tree->envp,
@@ -308,10 +310,16 @@ spawn(struct worker *w, int theirs, struct guaco_error *err)
                                        .fd_count = 1,
                                        .held_signal = SIGINT};
 
-    if (w->slot->role == ROLE_KEEPER)
+    if (w->slot->role == ROLE_KEEPER) {
         spec.argv = keeper;
-    else if (guaco__target_is_guest(setup->target))
+        if (strcmp(w->slot->url, GUACO__MEMORY_URL) == 0) {
+            fds[spec.fd_count++] =
+                (struct guaco__process_fd){w->tree->memory_fd, MEMORY_NUMBER};
+            keeper[3] = MEMORY_NUMBER_TEXT;
+        }
+    } else if (guaco__target_is_guest(setup->target)) {
         spec.argv = guest;
+    }
     spec.path = spec.argv[0];
     return guaco__process_spawn(&spec, &w->pid, &w->pidfd, err);
 }

@@ -34,6 +34,41 @@ fixture_clock_shift_ms(int64_t ms)
     __atomic_add_fetch(offset_ns, ms * 1000000, __ATOMIC_SEQ_CST);
 }
 
+void
+fixture_keeper_begin(struct fixture *f)
+{
+    struct guaco_error err = {0};
+    char *name = strdup(getenv("GUACO_MEMORY_SOCKET"));
+
+    unsetenv("GUACO_MEMORY_SOCKET");
+    if (guaco_broker_open(&f->kept, "memory:", &err) != GUACO_OK ||
+        guaco__memory_server_open(&f->server, f->kept, dup(f->listen_fd),
+                                  &err) != GUACO_OK)
+        fail_msg("a keeper: %s", err.text);
+    setenv("GUACO_MEMORY_SOCKET", name, 1);
+    free(name);
+}
+
+void
+fixture_keeper_end(struct fixture *f)
+{
+    guaco__memory_server_close(f->server);
+    guaco_broker_close(f->kept);
+    f->server = NULL;
+    f->kept = NULL;
+}
+
+static void
+serve_memory(struct fixture *f)
+{
+    char name[64];
+
+    assert_int_equal(
+        guaco__memory_socket(&f->listen_fd, name, sizeof name, NULL), GUACO_OK);
+    setenv("GUACO_MEMORY_SOCKET", name, 1);
+    fixture_keeper_begin(f);
+}
+
 int
 fixture_setup(void **state, const char *kind)
 {
@@ -42,7 +77,11 @@ fixture_setup(void **state, const char *kind)
 
     assert_non_null(f);
     f->kind = kind;
-    if (strcmp(kind, "memory") == 0) {
+    f->listen_fd = -1;
+    unsetenv("GUACO_MEMORY_SOCKET");
+    if (strcmp(kind, "remote") == 0)
+        serve_memory(f);
+    if (strcmp(kind, "memory") == 0 || strcmp(kind, "remote") == 0) {
         snprintf(f->url, sizeof f->url, "memory:");
     } else {
         folder_make();
@@ -63,8 +102,12 @@ fixture_teardown(void **state)
     struct fixture *f = *state;
 
     guaco_broker_close(f->broker);
-    if (strcmp(f->kind, "memory") != 0)
+    if (f->listen_fd >= 0) {
+        fixture_keeper_end(f);
+        close(f->listen_fd);
+    } else if (strcmp(f->kind, "memory") != 0) {
         folder_remove();
+    }
     free(f);
     return 0;
 }

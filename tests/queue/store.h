@@ -2,23 +2,32 @@
 #define GUACO_TEST_QUEUE_STORE_H
 
 /*
- * A store for a test: memory, or a fresh SQLite file in a folder of its own.
+ * A store for a test: memory, the memory of a keeper behind its socket, or a
+ * fresh SQLite file in a folder of its own.
  * A test that is to hold for every store is registered for each:
  *
  *     #define TESTS(X) X(a_put_task_can_be_claimed) ...
  */
 
 #include "queue/front.h"
+#include "queue/memory_server.h"
 
 #include "../test.h"
 
 /* A test's state: what a group's setup gives it. */
 struct fixture {
-    const char *kind; /* "memory", "sqlite" or "sqlite-full" */
+    const char *kind; /* "memory", "remote", "sqlite" or "sqlite-full" */
     char url[512];
     struct guaco_broker *broker;
     uint64_t owner;
+    int listen_fd; /* "remote": of the keeper, which is this process */
+    struct guaco_broker *kept;
+    struct guaco__memory_server *server;
 };
+
+/* "remote": have the keeper begin, and end as when its process dies. */
+void fixture_keeper_begin(struct fixture *f);
+void fixture_keeper_end(struct fixture *f);
 
 /* Open the broker of `kind` and register an owner with a long lease. */
 int fixture_setup(void **state, const char *kind);

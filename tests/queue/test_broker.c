@@ -768,6 +768,12 @@ setup_memory(void **state)
 }
 
 static int
+setup_remote(void **state)
+{
+    return fixture_setup(state, "remote");
+}
+
+static int
 setup_sqlite(void **state)
 {
     return fixture_setup(state, "sqlite");
@@ -781,10 +787,15 @@ main(void)
     const struct CMUnitTest memory[] = {TESTS(X)};
 #undef X
 #define X(name) \
+    cmocka_unit_test_setup_teardown(name, setup_remote, fixture_teardown),
+    const struct CMUnitTest remote[] = {TESTS(X)};
+#undef X
+#define X(name) \
     cmocka_unit_test_setup_teardown(name, setup_sqlite, fixture_teardown),
     const struct CMUnitTest sqlite[] = {TESTS(X)};
 #undef X
     fixture_clock_init();
     return cmocka_run_group_tests(memory, NULL, NULL) +
+           cmocka_run_group_tests(remote, NULL, NULL) +
            cmocka_run_group_tests(sqlite, NULL, NULL);
 }

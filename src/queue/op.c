@@ -1,0 +1,48 @@
+/* What all stores do with an op. */
+
+#include <stdlib.h>
+
+#include "broker_int.h"
+
+void
+guaco__op_take_back(struct guaco__op *op)
+{
+    switch (op->kind) {
+    case GUACO__OP_CLAIM:
+        for (uint32_t i = 0; i < op->claim.count; i++)
+            free((void *)(uintptr_t)op->claim.rows[i].envelope.at);
+        op->claim.count = 0;
+        break;
+    case GUACO__OP_OWNER_REAP:
+        free(op->reap.dead);
+        op->reap.dead = NULL;
+        op->reap.dead_count = 0;
+        op->reap.returned = 0;
+        break;
+    case GUACO__OP_READ: guaco_news_release(op->read.news); break;
+    case GUACO__OP_OWNER_LIST:
+        free(op->owners.owners);
+        op->owners.owners = NULL;
+        op->owners.n = 0;
+        break;
+    case GUACO__OP_RECUR_LIST:
+        free(op->recur_list.all);
+        op->recur_list.all = NULL;
+        op->recur_list.n = 0;
+        break;
+    case GUACO__OP_PROMOTE: op->promote.count = 0; break;
+    case GUACO__OP_SWEEP: op->sweep.count = 0; break;
+    case GUACO__OP_PURGE: op->purge.count = 0; break;
+    case GUACO__OP_REPLAY: op->replay.count = 0; break;
+    case GUACO__OP_PUT:
+    case GUACO__OP_FINISH:
+    case GUACO__OP_RELEASE:
+    case GUACO__OP_EVENT:
+    case GUACO__OP_OWNER_OPEN:
+    case GUACO__OP_OWNER_RENEW:
+    case GUACO__OP_RECUR_SET:
+    case GUACO__OP_TICK:
+    case GUACO__OP_STATS:
+    case GUACO__OP_LIST: break;
+    }
+}

@@ -370,12 +370,5 @@ class Server:
         """Counters since start: connections, requests, errors, timeouts,
         bytes_in, bytes_out, connections_open, exchanges_open."""
 
-    def fileno(self, /) -> int:
-        """As a guest: the descriptor that is readable when a turn is due."""
-
-    def turn(self, /) -> int:
-        """As a guest: run one turn; milliseconds until the next is due, -1:
-        only when readable."""
-
     def close(self, /) -> None:
         """Abort what is open and close the sockets."""

@@ -15,7 +15,6 @@ from typing import Any
 
 import guaco.loop
 from guaco import _core
-from guaco._guest import Guest
 from guaco._interface import (
     AsgiApp,
     TargetError,
@@ -106,7 +105,6 @@ class Server:
         self._options = options
         self._sockets = list(sockets) if sockets is not None else None
         self._core: _core.Server | None = None
-        self._guest: Guest | None = None
         self._pool: _core.Pool | None = None
         self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -239,14 +237,9 @@ class Server:
             "errors": sys.stderr,
             "multiprocess": self._options.get("workers", 1) not in (1, None),
         }
-        if not isinstance(loop, guaco.loop.Loop):
-            self._guest = Guest(loop)
-            hooks |= {"wake": self._guest.wake, "spawn": self._guest.spawn}
         self._core = lifespan.context.run(
             _core.Server, loop, app, interface, self._options, hooks
         )
-        if self._guest is not None:
-            self._guest.attach(self._core)
         sockets = self._sockets
         if sockets is None:
             sockets = bind_sockets(self._options)
@@ -304,9 +297,6 @@ class Server:
             self._pool.close()
         for thread in self._threads:
             thread.join(timeout=0.1)
-        if self._guest is not None:
-            self._guest.detach()
-            self._guest = None
         if self._core is not None:
             self._core.close()
             self._core = None

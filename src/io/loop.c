@@ -300,11 +300,13 @@ guaco__loop_backend_fd(const struct guaco__loop *loop)
     return uv_backend_fd(&loop->uv);
 }
 
-int
-guaco__loop_backend_timeout_ms(struct guaco__loop *loop)
+/* libuv asks to be run, by a timeout of 0, when it has a descriptor that it did
+ * not tell the kernel of, or a closed handle to finish. */
+uint64_t
+guaco__loop_backend_due_ns(struct guaco__loop *loop)
 {
-    if (!may_block(loop, true))
+    if (loop->is_awake || loop->is_stopping ||
+        uv_backend_timeout(&loop->uv) == 0)
         return 0;
-    arm_wake_timer(loop);
-    return uv_backend_timeout(&loop->uv);
+    return guaco__timers_next_ns(loop);
 }

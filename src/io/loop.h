@@ -93,14 +93,15 @@ void guaco__turn_hook_remove(struct guaco__turn_hook *hook);
 
 /*
  * The host's loop watches this descriptor for reading, runs the guest with
- * GUACO__LOOP_NOWAIT when it is readable or when the timeout below is over, and
- * asks again for the timeout after each run and whenever a timer, a watch or a
- * stop was set from outside of a run.
+ * GUACO__LOOP_NOWAIT when it is readable or at the instant below, and asks
+ * again for that after each run and whenever a timer, a watch or a stop was
+ * set from outside of a run.
  */
 int guaco__loop_backend_fd(const struct guaco__loop *loop);
 
-/* Milliseconds that the guest may sleep, 0: run it now, -1: without end. */
-int guaco__loop_backend_timeout_ms(struct guaco__loop *loop);
+/* When the guest is to run although the descriptor is not readable, in
+ * nanoseconds of the monotonic clock; 0: now, UINT64_MAX: never. */
+uint64_t guaco__loop_backend_due_ns(struct guaco__loop *loop);
 
 /* ---- fork ---- */
 

@@ -282,7 +282,7 @@ spawn(struct guaco__asgi *asgi, PyObject *coro)
     if (PyContext_Enter(asgi->context) < 0)
         return NULL;
     struct guaco__guest *guest = asgi->options.guest;
-    PyObject *task = guest != NULL ? PyObject_CallOneArg(guest->spawn, coro)
+    PyObject *task = guest != NULL ? guaco__guest_spawn(guest, coro)
                                    : guaco__py_spawn(asgi->options.loop, coro);
     PyObject *exc = task == NULL ? guaco__exc_take() : NULL;
     if (PyContext_Exit(asgi->context) < 0)

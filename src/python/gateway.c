@@ -3,6 +3,7 @@
 
 #include "gateway.h"
 
+#include "guest.h"
 #include "http/target.h"
 #include "module.h"
 
@@ -67,7 +68,7 @@ guaco__gateway_init(PyObject *module, struct guaco_state *st)
         guaco__receive_type_add,      guaco__failed_type_add,
         guaco__wsgi_call_type_add,    guaco__input_type_add,
         guaco__file_wrapper_type_add, guaco__pool_type_add,
-        guaco__server_type_add,
+        guaco__server_type_add,       guaco__guest_type_add,
     };
 
     if (texts_init(&st->gateway) < 0 || errors_init(module, st) < 0)
@@ -83,6 +84,7 @@ guaco__gateway_traverse(struct guaco__gateway_state *gw, visitproc visit,
                         void *arg)
 {
     Py_VISIT(gw->ServerType);
+    Py_VISIT(gw->GuestType);
     Py_VISIT(gw->CallType);
     Py_VISIT(gw->SendType);
     Py_VISIT(gw->ReceiveType);
@@ -100,6 +102,7 @@ void
 guaco__gateway_clear(struct guaco__gateway_state *gw)
 {
     Py_CLEAR(gw->ServerType);
+    Py_CLEAR(gw->GuestType);
     Py_CLEAR(gw->CallType);
     Py_CLEAR(gw->SendType);
     Py_CLEAR(gw->ReceiveType);

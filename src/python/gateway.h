@@ -114,6 +114,7 @@ struct guaco_state;
 
 struct guaco__gateway_state {
     PyTypeObject *ServerType;
+    PyTypeObject *GuestType;
     PyTypeObject *CallType; /* one ASGI request or WebSocket */
     PyTypeObject *SendType;
     PyTypeObject *ReceiveType;

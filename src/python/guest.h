@@ -2,10 +2,16 @@
 #define GUACO_PY_GUEST_H
 
 /*
- * A server inside another event loop than ours (asyncio's, uvloop's): it keeps
- * a loop of its own, which the host runs for one turn when its descriptor is
- * readable, when its next timer is due, and when something was set from a
- * callback of the host (guaco/_guest.py is the other half).
+ * A server inside another event loop than ours (asyncio's, uvloop's), its host.
+ * It keeps a loop of its own, which the host runs
+ *
+ *     when the loop's descriptor is readable          (a reader of the host's)
+ *     when its next timer is due                      (one timer of the host's)
+ *     after something was set in it from a callback of the host's
+ *                                                     (call_soon)
+ *
+ * so that nothing runs while nothing happens.  The host keeps the server alive
+ * until guaco__guest_close(), or until the host itself is closed.
  *
  * Threads: the host loop's.
  */
@@ -14,31 +20,36 @@
 
 #include <stdbool.h>
 
-#include "guaco/error.h"
 #include "io/loop.h"
 
-struct guaco__guest {
-    struct guaco__loop *loop;
-    PyObject *wake;  /* wake(): have the host run a turn soon */
-    PyObject *spawn; /* spawn(coro) -> Task, as eager as the host can */
-    PyObject *error; /* what ends the host's run, raised after the turn */
-    bool is_running; /* a turn: its end sends what is pending */
-    bool is_waked;   /* and the turn has not come yet */
-};
+struct guaco_state;
+struct guaco__guest; /* a Python object */
 
-/* With its own loop; takes references of its own.  0 or -1, exception. */
-int
-guaco__guest_init(struct guaco__guest *guest, PyObject *wake, PyObject *spawn);
-/* After the server was freed. */
-void guaco__guest_release(struct guaco__guest *guest);
+/* Of the open loop `host`, for `owner`, which close() forgets.  NULL with an
+ * exception: MemoryError, guaco.Error, or the host's own. */
+struct guaco__guest *
+guaco__guest_new(struct guaco_state *st, PyObject *host, PyObject *owner);
 
-/* One turn.  -1 with what a Task's step raised to end the loop. */
-int guaco__guest_run(struct guaco__guest *guest);
+/* Once everything in its loop is stopped; gives the reference up.  NULL is
+ * ignored.  Not from inside of its turn: ask guaco__guest_is_running(). */
+void guaco__guest_close(struct guaco__guest *guest);
+bool guaco__guest_is_running(const struct guaco__guest *guest);
 
-/* Something was set; NULL, and a turn under way, are fine. */
+/* Its own loop. */
+struct guaco__loop *guaco__guest_loop(const struct guaco__guest *guest);
+
+/* Something was set in its loop: have a turn soon.  NULL, and a turn under
+ * way, are fine.  Leaves an exception that is set as it is. */
 void guaco__guest_touch(struct guaco__guest *guest);
 
-/* Take the exception that is set and raise it after the turn. */
+/* As guaco__py_spawn().  Where the host allows nothing better, on 3.11, the
+ * first step comes by the host's call_soon. */
+PyObject *guaco__guest_spawn(struct guaco__guest *guest, PyObject *coro);
+
+/* Take the exception that is set and raise it in the host after the turn. */
 void guaco__guest_break(struct guaco__guest *guest);
+
+/* Its type, added to the state: 0, or -1 with an exception. */
+int guaco__guest_type_add(PyObject *module, struct guaco_state *st);
 
 #endif

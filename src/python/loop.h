@@ -19,6 +19,7 @@
 
 #include "base/list.h"
 #include "io/loop.h"
+#include "spawn.h"
 
 struct guaco_state;
 struct guaco__fd_watch;
@@ -55,15 +56,11 @@ typedef struct {
     PyObject *task_factory;          /* or NULL */
     PyObject *current_handle;        /* debug mode: what runs now, or NULL */
     PyThreadState *detached;         /* while waiting */
-    PyObject *spawn_keywords;        /* of spawned tasks: a dict, or NULL */
     unsigned long thread_id;         /* of the running thread; 0: not running */
     unsigned pins;                   /* users that close() must not forsake */
     pthread_mutex_t threadsafe_lock; /* held while a threadsafe handle runs */
 
-    /* The first step of a task under construction: see spawn.c. */
-    PyObject *captured_step;
-    PyObject *captured_context;
-    bool is_capturing;
+    struct guaco__spawner spawner;
     bool is_waiting; /* the interpreter's lock is let go, or about to be */
     bool is_closed;
     bool is_debug;

@@ -98,25 +98,13 @@ check_debug(LoopObject *self, PyObject *callback, const char *name,
 
 /* ---- now ---- */
 
-static bool
-is_task_step(struct guaco__loop_state *ls, PyObject *callback)
-{
-    if (Py_TYPE(callback) == ls->task_step_type)
-        return true;
-    if (ls->task_step_type != NULL ||
-        strcmp(Py_TYPE(callback)->tp_name, "TaskStepMethWrapper") != 0)
-        return false;
-    ls->task_step_type = Py_TYPE(callback); /* a static type of _asyncio */
-    return true;
-}
-
 /* The two callables that a C Task gives to call_soon(), whose result it does
  * not look at: a step, and the wake-up that is its method. */
 static bool
 is_task_callback(struct guaco__loop_state *ls, PyObject *callback)
 {
     if (!PyCFunction_CheckExact(callback))
-        return is_task_step(ls, callback);
+        return guaco__is_task_step(ls, callback);
 
     const PyMethodDef *method = ((PyCFunctionObject *)callback)->m_ml;
     if (method == ls->task_wakeup)
@@ -125,20 +113,6 @@ is_task_callback(struct guaco__loop_state *ls, PyObject *callback)
         strcmp(method->ml_name, "TaskWakeupMethWrapper") != 0)
         return false;
     ls->task_wakeup = method;
-    return true;
-}
-
-/* The first step of a task that guaco__py_spawn() is making.  Finalizers that
- * the garbage collector runs meanwhile may call here too: they are told from
- * it by the type. */
-static bool
-capture(LoopObject *self, const struct guaco__call *call)
-{
-    if (self->captured_step != NULL || call->context == NULL ||
-        !is_task_step(&self->st->loop, call->args[0]))
-        return false;
-    self->captured_step = Py_NewRef(call->args[0]);
-    self->captured_context = Py_NewRef(call->context);
     return true;
 }
 
@@ -165,7 +139,8 @@ guaco__loop_call_soon(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
             0 ||
         guaco__loop_check_open(self) < 0)
         return NULL;
-    if (self->is_capturing && capture(self, &call))
+    if (guaco__spawner_capture(&self->spawner, &self->st->loop, args[0],
+                               call.context))
         Py_RETURN_NONE;
     if (self->is_debug) {
         if (check_debug(self, args[0], "call_soon", false) < 0)

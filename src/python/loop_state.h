@@ -21,7 +21,11 @@ struct guaco_state;
     X(_run)                  \
     X(_cancelled)            \
     X(_callback_failed)      \
-    X(_slow_callback)
+    X(_slow_callback)        \
+    X(call_soon)             \
+    X(call_later)            \
+    X(get_task_factory)      \
+    X(create_task)
 
 struct guaco__loop_state {
     PyTypeObject *LoopType;

@@ -39,6 +39,7 @@ loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
     struct guaco_error err = {0};
 
     self->st = st;
+    self->spawner.loop = (PyObject *)self;
     guaco__list_init(&self->timers);
     pthread_mutex_init(&self->threadsafe_lock, NULL);
     int rc = guaco__loop_new(&self->loop, &err);
@@ -59,11 +60,12 @@ loop_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->error);
     Py_VISIT(self->task_factory);
     Py_VISIT(self->current_handle);
-    Py_VISIT(self->spawn_keywords);
     for (struct guaco__list *l = self->timers.next; l != &self->timers;
          l = l->next)
         Py_VISIT(GUACO__OF(l, TimerHandleObject, link));
-    int rc = guaco__ready_traverse(self, visit, arg);
+    int rc = guaco__spawner_traverse(&self->spawner, visit, arg);
+    if (rc == 0)
+        rc = guaco__ready_traverse(self, visit, arg);
     return rc != 0 ? rc : guaco__fd_watches_traverse(self, visit, arg);
 }
 
@@ -79,7 +81,7 @@ loop_clear(PyObject *object)
     Py_CLEAR(self->error);
     Py_CLEAR(self->task_factory);
     Py_CLEAR(self->current_handle);
-    Py_CLEAR(self->spawn_keywords);
+    guaco__spawner_clear(&self->spawner);
     while ((link = guaco__list_first(&self->timers)) != NULL)
         guaco__timer_handle_disarm(GUACO__OF(link, TimerHandleObject, link));
     guaco__ready_clear(self);

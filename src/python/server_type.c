@@ -10,8 +10,6 @@
  *         def cancel(self) -> int: ...
  *         def running(self) -> int: ...
  *         def stats(self) -> dict[str, int]: ...
- *         def fileno(self) -> int: ...            # as a guest
- *         def turn(self) -> int: ...
  *         def close(self) -> None: ...
  *
  * `options` has the values of the command line by their long names, `hooks`
@@ -43,8 +41,8 @@ typedef struct {
     PyObject *drained;   /* of drain(), or NULL */
     struct guaco_log sink;
     struct guaco_state *st;
-    struct guaco__guest guest; /* its loop is NULL in a loop of ours */
-    bool has_loop;             /* pinned, or the guest's */
+    struct guaco__guest *guest; /* NULL in a loop of ours */
+    bool is_pinned;             /* in a loop of ours */
 } ServerObject;
 
 /* ---- options ------------------------------------------------------------ */
@@ -164,30 +162,33 @@ hook_of(PyObject *hooks, const char *name)
 
 /* Ours, pinned so that it is not closed under us, or one of our own. */
 static int
-loop_open(ServerObject *self, PyObject *hooks)
+loop_open(ServerObject *self)
 {
-    if (guaco__py_loop_check(self->st, self->loop))
-        return guaco__py_loop_pin(self->loop);
-    PyObject *wake = hook_of(hooks, "wake");
-    PyObject *spawn = wake == NULL ? NULL : hook_of(hooks, "spawn");
-    return spawn == NULL ? -1 : guaco__guest_init(&self->guest, wake, spawn);
+    if (!guaco__py_loop_check(self->st, self->loop)) {
+        self->guest = guaco__guest_new(self->st, self->loop, (PyObject *)self);
+        return self->guest == NULL ? -1 : 0;
+    }
+    self->is_pinned = guaco__py_loop_pin(self->loop) == 0;
+    return self->is_pinned ? 0 : -1;
 }
 
 static void
 loop_close(ServerObject *self)
 {
-    if (self->guest.loop != NULL)
-        guaco__guest_release(&self->guest);
-    else
+    struct guaco__guest *guest = self->guest;
+
+    self->guest = NULL;
+    guaco__guest_close(guest);
+    if (self->is_pinned)
         guaco__py_loop_unpin(self->loop);
-    self->has_loop = false;
+    self->is_pinned = false;
 }
 
 static struct guaco__loop *
 loop_below(const ServerObject *self)
 {
-    return self->guest.loop != NULL ? self->guest.loop
-                                    : guaco__py_loop_of(self->loop);
+    return self->guest != NULL ? guaco__guest_loop(self->guest)
+                               : guaco__py_loop_of(self->loop);
 }
 
 /* ---- callbacks ---------------------------------------------------------- */
@@ -242,7 +243,7 @@ make_asgi(ServerObject *self, PyObject *callable, PyObject *hooks)
         .report = hook_of(hooks, "report"),
         .disconnect = hook_of(hooks, "disconnect"),
         .root_path = hook_of(hooks, "root_path"),
-        .guest = self->guest.loop != NULL ? &self->guest : NULL,
+        .guest = self->guest,
     };
 
     if (PyErr_Occurred())
@@ -309,6 +310,23 @@ make(ServerObject *self, PyObject *callable, const char *interface,
     return rc < 0 ? -1 : 0;
 }
 
+/* Everything ends now; `gone` is told to what is open. */
+static void
+server_end(ServerObject *self)
+{
+    struct guaco__server *server = self->server;
+    struct guaco__asgi *asgi = self->asgi;
+    struct guaco__wsgi *wsgi = self->wsgi;
+
+    self->server = NULL;
+    self->asgi = NULL;
+    self->wsgi = NULL;
+    guaco__server_free(server);
+    guaco__asgi_free(asgi);
+    guaco__wsgi_free(wsgi);
+    loop_close(self);
+}
+
 static PyObject *
 server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -328,31 +346,13 @@ server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     self->st = st;
     self->loop = Py_NewRef(loop);
-    self->has_loop = loop_open(self, hooks) == 0;
-    if (!self->has_loop ||
+    if (loop_open(self) < 0 ||
         make(self, callable, interface, options, hooks) < 0) {
+        server_end(self);
         Py_DECREF(self);
         return NULL;
     }
     return (PyObject *)self;
-}
-
-/* Everything ends now; `gone` is told to what is open. */
-static void
-server_end(ServerObject *self)
-{
-    struct guaco__server *server = self->server;
-    struct guaco__asgi *asgi = self->asgi;
-    struct guaco__wsgi *wsgi = self->wsgi;
-
-    self->server = NULL;
-    self->asgi = NULL;
-    self->wsgi = NULL;
-    guaco__server_free(server);
-    guaco__asgi_free(asgi);
-    guaco__wsgi_free(wsgi);
-    if (self->has_loop)
-        loop_close(self);
 }
 
 static void
@@ -378,8 +378,8 @@ server_traverse(ServerObject *self, visitproc visit, void *arg)
     Py_VISIT(self->log);
     Py_VISIT(self->exhausted);
     Py_VISIT(self->drained);
-    Py_VISIT(self->guest.wake);
-    Py_VISIT(self->guest.spawn);
+    if (self->guest != NULL)
+        Py_VISIT((PyObject *)self->guest);
     if (self->asgi != NULL) {
         int rc = guaco__asgi_traverse(self->asgi, visit, arg);
         if (rc != 0)
@@ -409,13 +409,6 @@ answer(const ServerObject *self, int rc, const struct guaco_error *err)
     Py_RETURN_NONE;
 }
 
-static void
-touch(ServerObject *self)
-{
-    if (self->guest.loop != NULL)
-        guaco__guest_touch(&self->guest);
-}
-
 static PyObject *
 server_listen(ServerObject *self, PyObject *arg)
 {
@@ -435,7 +428,7 @@ server_start(ServerObject *self, PyObject *Py_UNUSED(none))
     if (check_open(self) < 0)
         return NULL;
     int rc = guaco__server_start(self->server, &err);
-    touch(self);
+    guaco__guest_touch(self->guest);
     return answer(self, rc, &err);
 }
 
@@ -456,7 +449,7 @@ server_drain(ServerObject *self, PyObject *const *args, Py_ssize_t nargs)
     Py_XSETREF(self->drained, Py_NewRef(args[1]));
     guaco__server_drain(self->server, (uint32_t)(seconds * 1000), on_drained,
                         self);
-    touch(self);
+    guaco__guest_touch(self->guest);
     Py_RETURN_NONE;
 }
 
@@ -496,36 +489,14 @@ server_stats(ServerObject *self, PyObject *Py_UNUSED(none))
                          (unsigned int)s->exchanges_open);
 }
 
-/* ---- as a guest ---- */
-
-static int
-check_guest(const ServerObject *self)
-{
-    if (self->guest.loop != NULL)
-        return 0;
-    PyErr_SetString(PyExc_RuntimeError, "the server is no guest");
-    return -1;
-}
-
-static PyObject *
-server_fileno(ServerObject *self, PyObject *Py_UNUSED(none))
-{
-    return check_guest(self) < 0
-               ? NULL
-               : PyLong_FromLong(guaco__loop_backend_fd(self->guest.loop));
-}
-
-static PyObject *
-server_turn(ServerObject *self, PyObject *Py_UNUSED(none))
-{
-    if (check_guest(self) < 0 || guaco__guest_run(&self->guest) < 0)
-        return NULL;
-    return PyLong_FromLong(guaco__loop_backend_timeout_ms(self->guest.loop));
-}
-
 static PyObject *
 server_close(ServerObject *self, PyObject *Py_UNUSED(none))
 {
+    if (self->guest != NULL && guaco__guest_is_running(self->guest)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a server cannot be closed inside of its own turn");
+        return NULL;
+    }
     server_end(self);
     Py_RETURN_NONE;
 }
@@ -548,11 +519,6 @@ static PyMethodDef server_methods[] = {
      "running($self, /)\n--\n\nApplication calls that have not returned."},
     {"stats", (PyCFunction)server_stats, METH_NOARGS,
      "stats($self, /)\n--\n\nCounters since start."},
-    {"fileno", (PyCFunction)server_fileno, METH_NOARGS,
-     "fileno($self, /)\n--\n\nAs a guest: readable when a turn is due."},
-    {"turn", (PyCFunction)server_turn, METH_NOARGS,
-     "turn($self, /)\n--\n\nAs a guest: run one turn; milliseconds until the "
-     "next is due,\n-1: only when readable."},
     {"close", (PyCFunction)server_close, METH_NOARGS,
      "close($self, /)\n--\n\nAbort what is open and close the sockets."},
     {NULL, NULL, 0, NULL},

@@ -160,7 +160,9 @@ class Server:
                 await self._drain()
         finally:
             self._close()
-            await lifespan.shutdown(self._graceful_seconds())
+            # A loop that was closed under us awaits nothing any more.
+            if loop.is_running():
+                await lifespan.shutdown(self._graceful_seconds())
 
     def shutdown(self, timeout: float | None = None) -> None:
         """Drain and return from serve(); open requests have ``timeout``

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,11 +13,9 @@ import guaco.loop
 
 DEADLINE_S = 10.0
 
-# Every test of the gateway can be run as a guest of the standard loop too.
-LOOP_FACTORY = (
-    asyncio.SelectorEventLoop
-    if os.environ.get("GUACO_TEST_LOOP") == "asyncio"
-    else guaco.loop.new_event_loop
+# What serve() uses when it is not told; test_guest_asgi.py sets others.
+loop_factory_default: Callable[[], asyncio.AbstractEventLoop] = (
+    guaco.loop.new_event_loop
 )
 
 
@@ -158,11 +155,12 @@ class Client:
 def serve(
     app: Any,
     *,
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] = LOOP_FACTORY,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
     **options: Any,
 ) -> Iterator[Served]:
     """Serve ``app`` in a thread with a loop of its own; what serve() raises
     comes out of here."""
+    loop_factory = loop_factory or loop_factory_default
     listener = socket.create_server(("127.0.0.1", 0))
     host, port = listener.getsockname()
     options.setdefault("timeout_graceful_shutdown", 2)

@@ -320,11 +320,13 @@ def test_several_pieces_are_chunked():
     [
         [[b"x-a", b"1"], (b"x-a", b"2")],
         ((b"x-a", b"1"), [b"x-a", b"2"]),
-        iter([(b"x-a", b"1"), iter([b"x-a", b"2"])]),
+        lambda: iter([(b"x-a", b"1"), iter([b"x-a", b"2"])]),
         {b"x-a": b"1, 2"}.items(),
     ],
 )
 def test_headers_are_any_iterable_of_pairs(headers):
+    if callable(headers):
+        headers = headers()
     with serve(sender(*respond(headers=headers)), lifespan="off") as served:
         assert served.get()["x-a"] == "1, 2"
 

@@ -16,17 +16,6 @@ static const char head[] = "POST / HTTP/1.1\r\nHost: a\r\n"
 
 enum { SIZE_MAX_BYTES = 4096, HEAD_BYTES = sizeof(head) - 1 };
 
-static const struct guaco_http_limits limits = {
-    .head_bytes = 512,
-    .method_bytes = 16,
-    .target_bytes = 128,
-    .fields = 12,
-    .field_bytes = 100,
-    .chunk_extension_bytes = 32,
-    .trailer_bytes = 64,
-    .body_bytes = 1 << 16,
-};
-
 /* Parse one request of bytes[0..len); its body goes to out.  Gives whether it
  * was done. */
 static bool
@@ -38,7 +27,7 @@ read_body(char *bytes, size_t len, struct guaco__buf *out)
     struct guaco_http_head request = {.fields = fields, .ids = ids};
     struct guaco_http_event event;
 
-    guaco_http_parser_init(&parser, &limits);
+    guaco_http_parser_init(&parser, &h1_small_limits);
     for (size_t at = 0;; at += event.used) {
         int rc = guaco_http_parser_next(&parser, bytes + at, len - at, &request,
                                         &event);
@@ -104,9 +93,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(bytes, head, HEAD_BYTES);
     if (size > 0)
         memcpy(bytes + HEAD_BYTES, data, size);
-    h1_trace_run(&whole, &limits, bytes, len, 0, 0);
+    h1_trace_run(&whole, &h1_small_limits, bytes, len, 0, 0);
     for (size_t step = 1; step < 6; step++) {
-        h1_trace_run(&split, &limits, bytes, len, HEAD_BYTES, step);
+        h1_trace_run(&split, &h1_small_limits, bytes, len, HEAD_BYTES, step);
         MUST(strcmp(split.text, whole.text) == 0);
     }
     check_round_trip(bytes, len);

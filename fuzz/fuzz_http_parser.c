@@ -11,24 +11,13 @@
 
 #include "h1_trace.h"
 
-static const struct guaco_http_limits limits = {
-    .head_bytes = 512,
-    .method_bytes = 16,
-    .target_bytes = 128,
-    .fields = 12,
-    .field_bytes = 100,
-    .chunk_extension_bytes = 32,
-    .trailer_bytes = 64,
-    .body_bytes = 1 << 20,
-};
-
 static void
 compare(const struct h1_trace *whole, const char *bytes, size_t size,
         size_t first, size_t step)
 {
     static struct h1_trace split;
 
-    h1_trace_run(&split, &limits, bytes, size, first, step);
+    h1_trace_run(&split, &h1_small_limits, bytes, size, first, step);
     if (strcmp(split.text, whole->text) != 0)
         abort();
 }
@@ -41,7 +30,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size > 4096)
         return 0;
-    h1_trace_run(&whole, &limits, bytes, size, 0, 0);
+    h1_trace_run(&whole, &h1_small_limits, bytes, size, 0, 0);
     compare(&whole, bytes, size, 0, 1);
     compare(&whole, bytes, size, 0, 7);
     /* At most 64 cuts in two, at places that change with the size. */

@@ -14,9 +14,9 @@
  * Returned as it is around a regular file, it is sent by sendfile.
  */
 
-#include <sys/stat.h>
-
 #include "wsgi.h"
+
+#include <sys/stat.h>
 
 #include "module.h"
 

@@ -12,12 +12,12 @@
  * It owns what it reads from, and so outlives the request.
  */
 
+#include "wsgi.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "wsgi.h"
 
 #include "module.h"
 

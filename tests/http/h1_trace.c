@@ -7,6 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+const struct guaco_http_limits h1_small_limits = {
+    .head_bytes = 512,
+    .method_bytes = 16,
+    .target_bytes = 128,
+    .fields = 12,
+    .field_bytes = 100,
+    .chunk_extension_bytes = 32,
+    .trailer_bytes = 64,
+    .body_bytes = 1 << 16,
+};
+
 struct run {
     struct h1_trace *trace;
     struct guaco_http_parser parser;

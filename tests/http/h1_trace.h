@@ -22,6 +22,9 @@ struct h1_trace {
     int requests; /* that were done */
 };
 
+/* So small that short inputs reach every one of them. */
+extern const struct guaco_http_limits h1_small_limits;
+
 /*
  * Feed data[0..len) in pieces: first `first` bytes, then `step` bytes at a
  * time (0: all the rest).  Each call sees a fresh allocation of exactly the

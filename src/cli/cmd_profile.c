@@ -25,7 +25,8 @@ static const char help[] =
     "  -s, --seconds SECONDS  how long to record [1]; 0: one sample\n"
     "  -r, --rate SECONDS     seconds between two samples [0.01]\n"
     "  -o, --output FILE      where to write [standard output]\n"
-    "  -f, --format FORMAT    folded or svg [by the name of FILE]\n"
+    "  -f, --format FORMAT    folded, svg, speedscope or pprof [by the name of\n"
+    "                         FILE]\n"
     "  -x, --exclude-idle     do not count samples in which nothing ran\n"
     "      --threads          every thread in every sample, not only the one\n"
     "                         that holds the GIL\n"
@@ -81,13 +82,22 @@ take_seconds(const char *text, double *seconds)
 static bool
 take_format(const char *text, enum guaco__profile_format *format)
 {
-    if (strcmp(text, "folded") == 0)
-        *format = GUACO__PROFILE_FOLDED;
-    else if (strcmp(text, "svg") == 0)
-        *format = GUACO__PROFILE_SVG;
-    else
-        return false;
-    return true;
+    static const struct {
+        const char *name;
+        enum guaco__profile_format format;
+    } known[] = {
+        {"folded", GUACO__PROFILE_FOLDED},
+        {"svg", GUACO__PROFILE_SVG},
+        {"speedscope", GUACO__PROFILE_SPEEDSCOPE},
+        {"pprof", GUACO__PROFILE_PPROF},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(text, known[i].name) == 0) {
+            *format = known[i].format;
+            return true;
+        }
+    return false;
 }
 
 struct parse {
@@ -112,7 +122,9 @@ take_flag(struct parse *p, int flag, const char *value)
                    : "-r takes seconds between two samples, at least 0.000001";
     case 'f':
         p->has_format = true;
-        return take_format(value, &s->format) ? NULL : "-f is folded or svg";
+        return take_format(value, &s->format)
+                   ? NULL
+                   : "-f is folded, svg, speedscope or pprof";
     case 'o': s->output = value; return NULL;
     case 'x': s->exclude_idle = true; return NULL;
     case 'T': s->threads = true; return NULL;
@@ -129,6 +141,17 @@ ends_with(const char *text, const char *end)
     size_t n = strlen(text), m = strlen(end);
 
     return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static enum guaco__profile_format
+format_of_name(const char *file)
+{
+    if (ends_with(file, ".svg"))
+        return GUACO__PROFILE_SVG;
+    if (ends_with(file, ".speedscope.json"))
+        return GUACO__PROFILE_SPEEDSCOPE;
+    return ends_with(file, ".pb") ? GUACO__PROFILE_PPROF
+                                  : GUACO__PROFILE_FOLDED;
 }
 
 /* What only shows when all flags are read. */
@@ -148,8 +171,8 @@ check(struct parse *p)
     if (s->command != NULL && !p->has_seconds)
         s->seconds = -1;
     if (!p->has_format && s->format == GUACO__PROFILE_FOLDED &&
-        s->output != NULL && ends_with(s->output, ".svg"))
-        s->format = GUACO__PROFILE_SVG;
+        s->output != NULL)
+        s->format = format_of_name(s->output);
     if (s->period >= 1)
         fprintf(stderr,
                 "guaco profile: -r is seconds between samples, not a rate "

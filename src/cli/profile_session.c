@@ -21,6 +21,7 @@
 #include "os/process.h"
 #include "profile/flamegraph.h"
 #include "profile/folded.h"
+#include "profile/formats.h"
 #include "profile/record.h"
 
 #define OUTPUT_BYTES_MAX ((size_t)1 << 30)
@@ -52,15 +53,21 @@ render(struct session *s, struct guaco__buf *out)
     };
     char subtitle[64];
 
+    uint64_t period_ns = (uint64_t)(s->want->period * 1e9);
+
+    snprintf(subtitle, sizeof subtitle, "process %d, every %g ms", s->pid,
+             s->want->period * 1000);
+    struct guaco_slice what = {subtitle, strlen(subtitle)};
     switch (s->want->format) {
     case GUACO__PROFILE_FOLDED: return guaco__folded_write(tally, out);
     case GUACO__PROFILE_CHART:
         return guaco__buf_append(out, guaco__buf_data(&s->chart), s->chart.len);
     case GUACO__PROFILE_SVG:
-        snprintf(subtitle, sizeof subtitle, "process %d, every %g ms", s->pid,
-                 s->want->period * 1000);
-        options.subtitle = (struct guaco_slice){subtitle, strlen(subtitle)};
+        options.subtitle = what;
         return guaco__flamegraph_write(tally, &options, out);
+    case GUACO__PROFILE_SPEEDSCOPE:
+        return guaco__speedscope_write(tally, what, period_ns, out);
+    case GUACO__PROFILE_PPROF: return guaco__pprof_write(tally, period_ns, out);
     }
     return GUACO_E_INVALID;
 }

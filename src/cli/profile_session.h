@@ -13,6 +13,8 @@
 enum guaco__profile_format {
     GUACO__PROFILE_FOLDED,
     GUACO__PROFILE_SVG,
+    GUACO__PROFILE_SPEEDSCOPE,
+    GUACO__PROFILE_PPROF,
     GUACO__PROFILE_CHART, /* pyflame's --flamechart */
 };
 

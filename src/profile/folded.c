@@ -5,8 +5,7 @@
 #include <string.h>
 
 #include "place.h"
-
-#define DEPTH_MAX 4096
+#include "tally_list.h"
 
 /* ---- writing ------------------------------------------------------------------ */
 
@@ -18,6 +17,8 @@ put_frame(const struct guaco__place *place, struct guaco__buf *out)
     int rc = guaco__place_write(place, out);
     if (rc != GUACO_OK)
         return rc;
+    if (out->len == before)
+        return GUACO_OK;
     for (char *c = guaco__buf_data(out) + before; c < guaco__buf_end(out); c++)
         *c = *c == ';' ? ':' : *c == '\n' || *c == '\r' ? ' ' : *c;
     return GUACO_OK;
@@ -27,16 +28,15 @@ put_frame(const struct guaco__place *place, struct guaco__buf *out)
 static int
 put_stack(const struct guaco__tally_node *leaf, struct guaco__buf *out)
 {
-    const struct guaco__place *places[DEPTH_MAX];
-    size_t count = 0;
+    const struct guaco__place *places[GUACO__TALLY_DEPTH_MAX];
+    size_t count = guaco__tally_path(leaf, places);
     int rc = GUACO_OK;
 
-    for (; leaf->place != NULL && count < DEPTH_MAX; leaf = leaf->parent)
-        places[count++] = leaf->place;
-    while (count-- > 0 && rc == GUACO_OK) {
-        rc = put_frame(places[count], out);
-        if (rc == GUACO_OK && count > 0)
+    for (size_t i = 0; i < count && rc == GUACO_OK; i++) {
+        if (i > 0)
             rc = guaco__buf_append_byte(out, ';');
+        if (rc == GUACO_OK)
+            rc = put_frame(places[i], out);
     }
     return rc;
 }
@@ -53,13 +53,7 @@ guaco__folded_write(const struct guaco__tally *tally, struct guaco__buf *out)
         if (node->self > 0 && rc == GUACO_OK)
             rc = guaco__buf_printf(out, " %llu\n",
                                    (unsigned long long)node->self);
-        if (node->first_child != NULL) {
-            node = node->first_child;
-            continue;
-        }
-        while (node != NULL && node->next_sibling == NULL)
-            node = node->parent;
-        node = node != NULL ? node->next_sibling : NULL;
+        node = guaco__tally_next(node);
     }
     return rc;
 }
@@ -90,14 +84,14 @@ take_count(struct guaco_slice *line, uint64_t *count)
 static int
 add_line(struct guaco__tally *tally, struct guaco_slice line, uint64_t count)
 {
-    const struct guaco__place *places[DEPTH_MAX];
+    const struct guaco__place *places[GUACO__TALLY_DEPTH_MAX];
     struct guaco_slice none = {NULL, 0};
     size_t depth = 0;
 
     while (line.len > 0) {
         const char *stop = memchr(line.at, ';', line.len);
         size_t len = stop == NULL ? line.len : (size_t)(stop - line.at);
-        if (depth == DEPTH_MAX)
+        if (depth == GUACO__TALLY_DEPTH_MAX)
             return GUACO_E_LIMIT;
         struct guaco_slice frame = {line.at, len};
         int rc = guaco__tally_place(tally, none, frame, 0, &places[depth++]);

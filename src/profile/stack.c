@@ -246,10 +246,12 @@ chunk_below(struct guaco__stack_reader *reader, size_t i)
         int rc = chunk_want(&chunks[i + 1], used);
         return rc == GUACO_OK ? GUACO_E_AGAIN : rc;
     }
+    int rc = chunk_want(&chunks[i + 1], CHUNK_DATA);
+    if (rc != GUACO_OK)
+        return rc;
     chunks[i + 1].address = previous;
     reader->chunk_count = i + 2;
-    int rc = chunk_want(&chunks[i + 1], CHUNK_DATA);
-    return rc == GUACO_OK ? GUACO_E_AGAIN : rc;
+    return GUACO_E_AGAIN;
 }
 
 static int
@@ -264,8 +266,12 @@ chunks_follow(struct guaco__stack_reader *reader)
     if (!reader->is_booted || reader->chunk_count == 0 ||
         reader->chunks[0].address != current) {
         int rc = chunk_enter(reader, current, top);
+        if (rc != GUACO_OK) { /* no chunk without a copy stays listed */
+            guaco__stack_unreadable(reader);
+            return rc;
+        }
         reader->is_booted = true;
-        return rc == GUACO_OK ? GUACO_E_AGAIN : rc;
+        return GUACO_E_AGAIN;
     }
     int rc = GUACO_OK;
     for (size_t i = 0; rc == GUACO_OK && i < reader->chunk_count; i++)

@@ -9,6 +9,7 @@
 #include "image.h"
 #include "profile/flamegraph.h"
 #include "profile/folded.h"
+#include "profile/formats.h"
 #include "profile/mappings.h"
 #include "profile/record.h"
 
@@ -46,6 +47,10 @@ fold_and_draw(void)
         rc = guaco__folded_write(&tally, &out);
     if (rc == GUACO_OK)
         rc = guaco__flamegraph_write(&tally, &options, &out);
+    if (rc == GUACO_OK)
+        rc = guaco__speedscope_write(&tally, GUACO_SLICE("x"), 1000, &out);
+    if (rc == GUACO_OK)
+        rc = guaco__pprof_write(&tally, 1000, &out);
     guaco__buf_release(&out);
     guaco__tally_release(&tally);
     return rc;

@@ -10,6 +10,7 @@ import os
 import pathlib
 import random
 import subprocess
+import sys
 import tomllib
 from typing import Any
 
@@ -20,6 +21,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 CORPUS = sorted((ROOT / "fuzz" / "corpus" / "toml").iterdir())
 INT64 = range(-(2**63), 2**63)
 MUTATIONS = 3000
+# From Python 3.15 on tomllib takes what TOML 1.1 added, as `\e` in a string, and so
+# says nothing about what we refuse.
+TOMLLIB_IS_1_1 = sys.version_info >= (3, 15)
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +127,8 @@ def test_documents_read_as_by_tomllib(
     for document, line in zip(documents, lines, strict=True):
         got = json.loads(line)
         want = theirs(document)
+        if got is None and TOMLLIB_IS_1_1:
+            continue
         assert (got if got is None else ours(got)) == want, document
         accepted += want is not None
     assert accepted > len(documents) // 10  # the mutations are not all nonsense

@@ -74,6 +74,8 @@ set_options(struct guaco_worker *worker,
     guaco__list_init(&worker->running);
     guaco__list_init(&worker->outcomes);
     worker->flush_ns = UINT64_MAX;
+    worker->look_ns = UINT64_MAX;
+    worker->patience_ns = WORKER_QUIET_NS;
     worker->lease_ns =
         guaco__clock_mono_ns() + (uint64_t)own->lease_ms * 1000000u / 3;
 }
@@ -520,10 +522,8 @@ guaco_run_finish(struct guaco_run *run, const struct guaco_outcome *outcome,
         pthread_cond_wait(&worker->changed, &worker->lock);
     guaco__list_remove(&run->link);
     worker->running_count--;
-    if (run->is_exclusive) {
-        worker->has_exclusive = false;
-        worker->is_woken = true;
-    }
+    if (run->is_exclusive)
+        guaco__worker_open_up(worker);
     keep_record(worker, run, record);
     pthread_cond_signal(&worker->changed);
     pthread_mutex_unlock(&worker->lock);

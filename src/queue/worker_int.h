@@ -15,6 +15,14 @@
  * or the worker's own thread for what is left lying (FLUSH_NS), and for all of
  * it if the caller is an event loop (on_ready is set).
  *
+ * Suspects run alone, so for their sake a worker of several slots claims nothing
+ * until it has run dry (is_quiet). That and the suspect's own run take slots
+ * from all other tasks; so the same time again belongs to these (open_until_ns)
+ * before the next suspect, unless nothing else waits. One long run must not
+ * keep the other slots empty either: when running dry takes longer than
+ * patience_ns it is given up, for as long as it took, and then tried with twice
+ * the patience.
+ *
  * Locks: the front calls wake() with its lock held and that takes ours; so
  * nothing of the front is called with ours held.
  */
@@ -24,13 +32,15 @@
 #include "front.h"
 #include "life.h"
 
-#define WORKER_TURN_OPS  200u     /* outcomes and events of one turn */
-#define WORKER_FLUSH_AT  64u      /* outcomes that a finish stores itself */
-#define WORKER_FLUSH_NS  1000000u /* what waits longer is stored */
-#define WORKER_EVENTS    1000u
-#define WORKER_RETRY_NS  100000000u /* after the store failed */
-#define WORKER_QUIET_NS  5000000000u
-#define WORKER_IDLE_LAPS 8u /* short waits before a long one */
+#define WORKER_TURN_OPS     200u     /* outcomes and events of one turn */
+#define WORKER_FLUSH_AT     64u      /* outcomes that a finish stores itself */
+#define WORKER_FLUSH_NS     1000000u /* what waits longer is stored */
+#define WORKER_EVENTS       1000u
+#define WORKER_RETRY_NS     100000000u  /* after the store failed */
+#define WORKER_LOOK_NS      500000000u  /* while suspects wait */
+#define WORKER_QUIET_NS     1000000000u /* to run dry for them; doubled... */
+#define WORKER_QUIET_MAX_NS (WORKER_QUIET_NS << 6) /* ... up to this */
+#define WORKER_IDLE_LAPS    8u /* short waits before a long one */
 
 struct guaco_run {
     struct guaco__list link; /* worker->fresh or ->running */
@@ -83,6 +93,10 @@ struct guaco_worker {
     bool is_listening; /* the listener is listed and was not used up */
     bool is_quiet;     /* suspects wait: run dry before claiming more */
     bool has_exclusive;
+    uint64_t quiet_since_ns; /* is_quiet, or has_exclusive */
+    uint64_t patience_ns;    /* with running dry */
+    uint64_t open_until_ns;  /* others have their turn before suspects */
+    uint64_t look_ns;  /* whether suspects wait still; UINT64_MAX: none did */
     uint64_t flush_ns; /* when outcomes must be stored; UINT64_MAX: none */
     uint64_t lease_ns; /* when the lease is renewed */
     uint64_t retry_ns; /* not before this: the store failed */
@@ -109,6 +123,8 @@ void guaco__outcome_free(struct guaco__outcome *outcome);
 void guaco__worker_give_up(struct guaco_worker *worker, struct guaco_run *run,
                            const struct guaco__verdict *verdict);
 void guaco__run_free(struct guaco_run *run);
+/* The suspect's run is over: the others' turn. */
+void guaco__worker_open_up(struct guaco_worker *worker);
 int
 guaco__worker_register(struct guaco_worker *worker, struct guaco_error *err);
 

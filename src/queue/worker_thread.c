@@ -54,8 +54,7 @@ next_wake(const struct guaco_worker *worker, uint64_t now_ns)
         turn_ns = now_ns;
     if (worker->running_count + worker->fresh_count > 0) {
         turn_ns = earlier(turn_ns, worker->lease_ns);
-        if (worker->is_quiet)
-            turn_ns = earlier(turn_ns, now_ns + WORKER_QUIET_NS);
+        turn_ns = earlier(turn_ns, worker->look_ns);
     }
     if (turn_ns < worker->retry_ns)
         turn_ns = worker->retry_ns;
@@ -149,8 +148,8 @@ turn(struct guaco_worker *worker, uint64_t now_ns)
     if (wants_claim(worker))
         (void)guaco__worker_look(worker, NULL);
     else if (now_ns >= worker->flush_ns || now_ns >= worker->lease_ns ||
-             worker->is_quiet)
-        (void)guaco__worker_turn(worker, worker->is_quiet, NULL);
+             now_ns >= worker->look_ns)
+        (void)guaco__worker_turn(worker, now_ns >= worker->look_ns, NULL);
     /* Not only when there are more than before: the loop may have taken one
      * while the turn was out, for which another came. */
     if (worker->fresh_count > 0 && is_pushed(worker)) {

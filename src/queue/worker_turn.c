@@ -163,6 +163,15 @@ add_renewal(struct guaco_worker *worker, struct turn *turn)
     return op;
 }
 
+/* Nothing else runs, and it is the suspects' turn. */
+static bool
+is_alone(const struct guaco_worker *worker)
+{
+    return worker->running_count + worker->fresh_count == 0 &&
+           (worker->options.slots == 1 ||
+            guaco__clock_mono_ns() >= worker->open_until_ns);
+}
+
 static struct guaco__op *
 add_claim(struct guaco_worker *worker, struct turn *turn,
           struct guaco__row *rows, uint32_t max)
@@ -173,9 +182,7 @@ add_claim(struct guaco_worker *worker, struct turn *turn,
                              .claim = {.queue = worker->options.queue,
                                        .owner = worker->owner,
                                        .max = max,
-                                       .alone = max > 0 &&
-                                                worker->running_count == 0 &&
-                                                worker->fresh_count == 0,
+                                       .alone = max > 0 && is_alone(worker),
                                        .rows = rows}};
     return op;
 }
@@ -197,16 +204,54 @@ plan(struct guaco_worker *worker, struct turn *turn, bool claim,
 
 /* ---- what came of it ---- */
 
+/* A finish whose follow-ups have no room ends its task in any case: as failed,
+ * without them. */
 static void
+strip_finish(struct guaco__outcome *outcome)
+{
+    static const char reason[] =
+        "its follow-up tasks were refused: the store has no room for another "
+        "queue";
+    struct guaco__op_finish *finish = &outcome->op.finish;
+
+    finish->state = GUACO_TASK_FAILED;
+    finish->keep = true;
+    finish->body = (struct guaco_slice){0};
+    finish->reason = (struct guaco_slice){reason, sizeof reason - 1};
+    finish->follow = NULL;
+    finish->follow_count = 0;
+}
+
+/* Whether an outcome must be stored again, perhaps as another. */
+static bool
+is_to_repeat(struct guaco__outcome *outcome, const struct guaco__op *op)
+{
+    if (op->rc == GUACO_E_LIMIT && op->kind == GUACO__OP_FINISH &&
+        op->finish.follow_count > 0) {
+        strip_finish(outcome);
+        return true;
+    }
+    /* Not what the store thinks of it: it did not get there. */
+    return op->rc == GUACO_E_IO || op->rc == GUACO_E_TIMEOUT ||
+           op->rc == GUACO_E_NOMEM || op->rc == GUACO_E_PROTO;
+}
+
+/* Returns what kept any of them from the store. */
+static int
 settle_outcomes(struct guaco_worker *worker, struct turn *turn, int rc)
 {
+    int failed = rc;
+
     for (size_t i = turn->stored; i-- > 0;) {
         struct guaco__outcome *outcome = turn->outcomes[i];
-        if (rc != GUACO_OK) {
+        const struct guaco__op *op = &turn->ops[i];
+        if (rc != GUACO_OK || is_to_repeat(outcome, op)) {
             guaco__list_push_front(&worker->outcomes, &outcome->link);
+            worker->flush_ns = guaco__clock_mono_ns();
+            if (rc == GUACO_OK && op->rc != GUACO_E_LIMIT)
+                failed = op->rc;
             continue;
         }
-        const struct guaco__op *op = &turn->ops[i];
         worker->outcome_count--;
         worker->event_count -= op->kind == GUACO__OP_EVENT;
         worker->stats.lost += op->rc != GUACO_OK && op->kind != GUACO__OP_EVENT;
@@ -216,6 +261,7 @@ settle_outcomes(struct guaco_worker *worker, struct turn *turn, int rc)
             op->rc == GUACO_OK && op->kind == GUACO__OP_RELEASE;
         guaco__outcome_free(outcome);
     }
+    return failed;
 }
 
 /* A claimed row becomes a run; one that cannot be read is ended as failed. */
@@ -281,27 +327,71 @@ lose_all(struct guaco_worker *worker)
     guaco__worker_stir(worker, 0);
 }
 
+void
+guaco__worker_open_up(struct guaco_worker *worker)
+{
+    uint64_t now_ns = guaco__clock_mono_ns();
+
+    worker->has_exclusive = false;
+    worker->is_quiet = false;
+    worker->is_woken = true;
+    worker->open_until_ns = now_ns + (now_ns - worker->quiet_since_ns);
+    worker->patience_ns = WORKER_QUIET_NS;
+}
+
+/* Whether to run dry for suspects that wait. */
+static void
+settle_suspects(struct guaco_worker *worker,
+                const struct guaco__op_claim *claim)
+{
+    uint64_t now_ns = guaco__clock_mono_ns();
+    bool is_idle = worker->running_count + worker->fresh_count == 0;
+
+    worker->look_ns = claim->suspects ? now_ns + WORKER_LOOK_NS : UINT64_MAX;
+    if (worker->has_exclusive && !claim->alone)
+        return; /* open_up decides */
+    if (claim->alone || !claim->suspects) {
+        if (!worker->is_quiet && worker->has_exclusive)
+            worker->quiet_since_ns = now_ns;
+        worker->is_quiet = false;
+    } else if (is_idle && claim->max > 0) {
+        worker->open_until_ns = 0; /* nothing else waits: theirs at once */
+        worker->is_woken = true;
+    } else if (now_ns < worker->open_until_ns) {
+        worker->is_quiet = false;
+    } else if (!worker->is_quiet) {
+        worker->is_quiet = true;
+        worker->quiet_since_ns = now_ns;
+    } else if (now_ns - worker->quiet_since_ns >= worker->patience_ns) {
+        worker->is_quiet = false;
+        worker->is_woken = true;
+        worker->open_until_ns = now_ns + (now_ns - worker->quiet_since_ns);
+        if (worker->patience_ns < WORKER_QUIET_MAX_NS)
+            worker->patience_ns *= 2;
+    }
+}
+
 static void
 settle_claim(struct guaco_worker *worker, const struct guaco__op *op)
 {
     for (uint32_t i = 0; i < op->claim.count; i++)
         add_run(worker, &op->claim.rows[i]);
-    worker->is_quiet = op->claim.suspects && !op->claim.alone;
+    settle_suspects(worker, &op->claim);
     worker->is_woken = worker->is_woken || op->claim.more ||
                        (op->claim.alone && op->claim.suspects);
     if (op->claim.count > 0)
         pthread_cond_broadcast(&worker->changed);
 }
 
-static void
+static int
 settle(struct guaco_worker *worker, struct turn *turn, int rc)
 {
     uint64_t now_ns = guaco__clock_mono_ns();
+    int failed = settle_outcomes(worker, turn, rc);
 
-    settle_outcomes(worker, turn, rc);
-    worker->retry_ns = rc == GUACO_OK ? 0 : now_ns + WORKER_RETRY_NS;
+    worker->retry_ns = failed == GUACO_OK ? 0 : now_ns + WORKER_RETRY_NS;
     if (rc != GUACO_OK)
-        return;
+        return rc;
     bool is_lost = false;
     if (turn->renew != NULL) {
         is_lost = turn->renew->rc == GUACO_E_LOST;
@@ -314,6 +404,7 @@ settle(struct guaco_worker *worker, struct turn *turn, int rc)
         lose_all(worker);
     else if (turn->claim != NULL && turn->claim->rc == GUACO_OK)
         settle_claim(worker, turn->claim);
+    return failed;
 }
 
 /* After a loss a worker comes back as another owner. */
@@ -354,7 +445,9 @@ guaco__worker_turn(struct guaco_worker *worker, bool claim,
             pthread_mutex_unlock(&worker->lock);
             rc = guaco__front_run(worker->broker, turn.ops, turn.n, err);
             pthread_mutex_lock(&worker->lock);
-            settle(worker, &turn, rc);
+            int failed = settle(worker, &turn, rc);
+            if (rc == GUACO_OK && failed != GUACO_OK)
+                rc = guaco_fail(err, failed, 0, "%s", guaco_strerror(failed));
         }
     }
     free(rows);

@@ -416,6 +416,123 @@ many_producers_and_runners_do_each_task_once(void **state)
     assert_int_equal(fixture_stats(f).waiting + fixture_stats(f).running, 0);
 }
 
+/* ---- suspects ---- */
+
+/* `n` tasks whose process died. */
+static void
+put_suspects(struct fixture *f, int n)
+{
+    uint64_t owner = fixture_owner(f);
+    struct guaco__row row;
+
+    for (int i = 0; i < n; i++)
+        fixture_put(f, "suspect");
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(fixture_claim(f, owner, false, &row), 1);
+        fixture_free_row(&row);
+    }
+    assert_int_equal(fixture_reap(f, owner, true), GUACO_OK);
+}
+
+static bool
+is_suspect(const struct guaco_run *run)
+{
+    return guaco_run_attempt(run) == 2;
+}
+
+static void
+after_a_suspect_the_others_have_their_turn(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){.slots = 2});
+    struct guaco_run *run, *beside;
+
+    put_suspects(f, 2);
+    run = next(worker);
+    assert_true(is_suspect(run));
+    fixture_put(f, "other");
+    assert_int_equal(guaco_worker_next(worker, 0, &beside, NULL),
+                     GUACO_E_AGAIN); /* nothing runs beside it */
+    /* Its time is what the others get. */
+    assert_int_equal(guaco_worker_next(worker, 50, &beside, NULL),
+                     GUACO_E_AGAIN);
+    finish(run, GUACO_OUTCOME_DONE, NULL);
+    run = next(worker);
+    assert_false(is_suspect(run));
+    finish(run, GUACO_OUTCOME_DONE, NULL);
+    run = next(worker); /* and when they have none, the next suspect */
+    assert_true(is_suspect(run));
+    finish(run, GUACO_OUTCOME_DONE, NULL);
+    guaco_worker_close(worker);
+    assert_int_equal(fixture_stats(f).waiting + fixture_stats(f).running, 0);
+}
+
+static void
+one_long_run_does_not_keep_slots_empty_for_a_suspect(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){.slots = 2});
+    struct guaco_run *slow, *run;
+
+    fixture_put(f, "slow");
+    slow = next(worker);
+    put_suspects(f, 1);
+    for (int i = 0; i < 3; i++)
+        fixture_put(f, "other");
+    for (int i = 0; i < 3; i++) { /* the first may pass before it is quiet */
+        run = next(worker);
+        assert_false(is_suspect(run));
+        finish(run, GUACO_OUTCOME_DONE, NULL);
+    }
+    assert_int_equal(fixture_stats(f).waiting, 1);
+    finish(slow, GUACO_OUTCOME_DONE, NULL);
+    run = next(worker);
+    assert_true(is_suspect(run));
+    finish(run, GUACO_OUTCOME_DONE, NULL);
+    guaco_worker_close(worker);
+}
+
+/* ---- follow-ups ---- */
+
+static void
+a_finish_whose_follow_up_is_refused_fails_the_task_and_says_why(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){0});
+    uint64_t id = fixture_put(f, "x");
+    struct guaco_run *run = next(worker);
+    struct guaco_task follow = {.queue = TEXT("one-too-many"),
+                                .name = TEXT("n")};
+    struct guaco_outcome outcome = {.kind = GUACO_OUTCOME_DONE,
+                                    .keep = true,
+                                    .body = TEXT("42"),
+                                    .follow = &follow,
+                                    .follow_count = 1};
+    struct guaco_worker_stats stats;
+
+    for (unsigned i = 1; i < GUACO__QUEUES_MAX; i++) {
+        char name[16];
+        int len = snprintf(name, sizeof name, "q%u", i);
+        fixture_put_task(f, (struct guaco_task){.queue = {name, (size_t)len}});
+    }
+    assert_int_equal(guaco_run_finish(run, &outcome, NULL, NULL), GUACO_OK);
+    struct guaco_news news = result_of(f, id);
+    assert_int_equal(news.result->state, GUACO_TASK_FAILED);
+    assert_int_equal(news.result->body.len, 0);
+    assert_true(news.result->reason.len > 0);
+    assert_memory_equal(news.result->reason.at, "its follow-up", 13);
+    guaco_news_release(&news);
+    assert_int_equal(fixture_stats(f).running, 0);
+    assert_int_equal(guaco_worker_join(worker, LONG_MS), GUACO_OK);
+    guaco_worker_stats(worker, &stats);
+    assert_int_equal(stats.lost, 0);
+    assert_int_equal(stats.finished, 1);
+    guaco_worker_close(worker);
+}
+
 /* ---- for each store ---- */
 
 #define TESTS(X)                                                       \
@@ -429,12 +546,21 @@ many_producers_and_runners_do_each_task_once(void **state)
     X(a_watch_gets_each_event_once_and_then_the_result)                \
     X(a_run_over_its_timeout_is_interrupted_then_its_process_given_up) \
     X(an_outcome_after_the_lease_was_lost_is_refused_and_counted)      \
-    X(many_producers_and_runners_do_each_task_once)
+    X(many_producers_and_runners_do_each_task_once)                    \
+    X(after_a_suspect_the_others_have_their_turn)                      \
+    X(one_long_run_does_not_keep_slots_empty_for_a_suspect)            \
+    X(a_finish_whose_follow_up_is_refused_fails_the_task_and_says_why)
 
 static int
 setup_memory(void **state)
 {
     return fixture_setup(state, "memory");
+}
+
+static int
+setup_remote(void **state)
+{
+    return fixture_setup(state, "remote");
 }
 
 static int
@@ -451,9 +577,14 @@ main(void)
     const struct CMUnitTest memory[] = {TESTS(X)};
 #undef X
 #define X(name) \
+    cmocka_unit_test_setup_teardown(name, setup_remote, fixture_teardown),
+    const struct CMUnitTest remote[] = {TESTS(X)};
+#undef X
+#define X(name) \
     cmocka_unit_test_setup_teardown(name, setup_sqlite, fixture_teardown),
     const struct CMUnitTest sqlite[] = {TESTS(X)};
 #undef X
     return cmocka_run_group_tests(memory, NULL, NULL) +
+           cmocka_run_group_tests(remote, NULL, NULL) +
            cmocka_run_group_tests(sqlite, NULL, NULL);
 }

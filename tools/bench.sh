@@ -25,6 +25,9 @@ run() {
     http_parser | queue_core)
         ninja --quiet -C "$release" "bench/bench_$name"
         "$release/bench/bench_$name" "$@" ;;
+    profile)
+        ninja --quiet -C "$release" bench/bench_profile
+        "$py" bench/profile/run.py --build "$release" "$@" ;;
     *)
         echo "bench: there is no '$name'" >&2
         return 2 ;;
@@ -35,7 +38,7 @@ if [ $# != 0 ]; then
     run "$@"
     exit
 fi
-for name in server queue loop http_parser queue_core; do
+for name in server queue loop profile http_parser queue_core; do
     echo "== $name"
     run "$name"
 done

@@ -151,11 +151,18 @@ class WebWorker:
 def loop_factory_of(
     name: str | None,
 ) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the loop that --loop names; ImportError without uvloop."""
+    """What makes the loop that --loop names; TargetError without uvloop."""
+    from guaco._interface import TargetError
+
     if name == "asyncio":
         return asyncio.SelectorEventLoop
     if name == "uvloop":
-        uvloop = importlib.import_module("uvloop")
+        try:
+            uvloop = importlib.import_module("uvloop")
+        except ModuleNotFoundError as exc:
+            raise TargetError(
+                f"--loop uvloop: {exc.name} is not installed in {sys.prefix}"
+            ) from None
         factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
         return factory
     import guaco.loop

@@ -57,7 +57,7 @@ typedef struct {
     PyObject *current_handle;        /* debug mode: what runs now, or NULL */
     PyThreadState *detached;         /* while waiting */
     unsigned long thread_id;         /* of the running thread; 0: not running */
-    unsigned pins;                   /* users that close() must not forsake */
+    PyObject *pinned;                /* set of those who live in it, or NULL */
     pthread_mutex_t threadsafe_lock; /* held while a threadsafe handle runs */
 
     struct guaco__spawner spawner;
@@ -76,10 +76,11 @@ guaco__py_loop_of(PyObject *loop)
     return ((LoopObject *)loop)->loop;
 }
 
-/* As long as a loop is pinned, close() is refused with RuntimeError: for what
- * has watches or timers of its own in it.  -1 with RuntimeError: closed. */
-int guaco__py_loop_pin(PyObject *loop);
-void guaco__py_loop_unpin(PyObject *loop);
+/* For an object that has watches or timers of its own in the loop: the loop
+ * keeps it alive, and refuses close() with RuntimeError, until it is unpinned.
+ * -1 with RuntimeError: closed. */
+int guaco__py_loop_pin(PyObject *loop, PyObject *user);
+void guaco__py_loop_unpin(PyObject *loop, PyObject *user);
 
 /*
  * Make `coro` a real asyncio.Task of `loop`, in a context of its own (a copy

@@ -60,6 +60,7 @@ loop_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->error);
     Py_VISIT(self->task_factory);
     Py_VISIT(self->current_handle);
+    Py_VISIT(self->pinned);
     for (struct guaco__list *l = self->timers.next; l != &self->timers;
          l = l->next)
         Py_VISIT(GUACO__OF(l, TimerHandleObject, link));
@@ -81,6 +82,7 @@ loop_clear(PyObject *object)
     Py_CLEAR(self->error);
     Py_CLEAR(self->task_factory);
     Py_CLEAR(self->current_handle);
+    Py_CLEAR(self->pinned);
     guaco__spawner_clear(&self->spawner);
     while ((link = guaco__list_first(&self->timers)) != NULL)
         guaco__timer_handle_disarm(GUACO__OF(link, TimerHandleObject, link));
@@ -116,20 +118,25 @@ guaco__py_loop_check(const struct guaco_state *st, PyObject *object)
 }
 
 int
-guaco__py_loop_pin(PyObject *loop)
+guaco__py_loop_pin(PyObject *loop, PyObject *user)
 {
     LoopObject *self = guaco__loop_cast(loop);
 
     if (guaco__loop_check_open(self) < 0)
         return -1;
-    self->pins++;
-    return 0;
+    if (self->pinned == NULL && (self->pinned = PySet_New(NULL)) == NULL)
+        return -1;
+    return PySet_Add(self->pinned, user);
 }
 
 void
-guaco__py_loop_unpin(PyObject *loop)
+guaco__py_loop_unpin(PyObject *loop, PyObject *user)
 {
-    guaco__loop_cast(loop)->pins--;
+    LoopObject *self = guaco__loop_cast(loop);
+
+    /* NULL: the garbage collector has both. */
+    if (self->pinned != NULL && PySet_Discard(self->pinned, user) < 0)
+        PyErr_WriteUnraisable(loop);
 }
 
 /* ---- methods ---- */
@@ -202,7 +209,7 @@ check_closable(LoopObject *self)
 {
     const char *text = NULL;
 
-    if (self->pins > 0)
+    if (self->pinned != NULL && PySet_GET_SIZE(self->pinned) > 0)
         text = "Cannot close a loop that a server lives in";
     else if (self->loop != NULL && guaco__loop_is_running(self->loop))
         text = "Cannot close a running event loop";

@@ -168,7 +168,7 @@ loop_open(ServerObject *self)
         self->guest = guaco__guest_new(self->st, self->loop, (PyObject *)self);
         return self->guest == NULL ? -1 : 0;
     }
-    self->is_pinned = guaco__py_loop_pin(self->loop) == 0;
+    self->is_pinned = guaco__py_loop_pin(self->loop, (PyObject *)self) == 0;
     return self->is_pinned ? 0 : -1;
 }
 
@@ -179,9 +179,10 @@ loop_close(ServerObject *self)
 
     self->guest = NULL;
     guaco__guest_close(guest);
-    if (self->is_pinned)
-        guaco__py_loop_unpin(self->loop);
-    self->is_pinned = false;
+    if (self->is_pinned) {
+        self->is_pinned = false;
+        guaco__py_loop_unpin(self->loop, (PyObject *)self);
+    }
 }
 
 static struct guaco__loop *

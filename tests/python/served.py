@@ -192,3 +192,20 @@ def serve(
     assert not thread.is_alive()
     if failure:
         raise failure[0]
+
+
+def in_thread(target: Callable[[], object]) -> None:
+    """Not in the main one, where the signals' handlers hold the server."""
+    failures: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            target()
+        except BaseException as exc:
+            failures.append(exc)
+
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    thread.join(DEADLINE_S)
+    if failures:
+        raise failures[0]

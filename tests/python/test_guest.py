@@ -13,8 +13,12 @@ import weakref
 import pytest
 
 import guaco
+import guaco.loop
 from guest_hosts import HOSTS
-from served import DEADLINE_S, serve
+from served import DEADLINE_S, in_thread, serve
+
+
+GUACO = pytest.param(guaco.loop.new_event_loop, id="guaco")
 
 
 @pytest.fixture(params=HOSTS)
@@ -385,23 +389,7 @@ def test_cancelling_serve_ends_it(host):
     run(host, main())
 
 
-def in_thread(target):
-    """Not in the main one, where the signals' handlers hold the server."""
-    failures = []
-
-    def guarded():
-        try:
-            target()
-        except BaseException as exc:
-            failures.append(exc)
-
-    thread = threading.Thread(target=guarded)
-    thread.start()
-    thread.join(DEADLINE_S)
-    if failures:
-        raise failures[0]
-
-
+@pytest.mark.parametrize("host", [*HOSTS, GUACO])
 def test_a_server_whose_task_nobody_holds_lives_on(host):
     async def main():
         addresses = asyncio.get_running_loop().create_future()

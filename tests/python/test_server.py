@@ -1,12 +1,14 @@
 """guaco.Server and guaco.run as libraries; what the target may be."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import weakref
 
 import pytest
 
@@ -15,7 +17,7 @@ import guaco.loop
 from guaco._interface import TargetError, adapt, detect, import_target
 from guaco._run import command_line
 from guaco._server import _is_disconnect, bind_sockets
-from served import DEADLINE_S, Client, serve
+from served import DEADLINE_S, Client, in_thread, serve
 
 
 async def hello(scope, receive, send):
@@ -121,6 +123,33 @@ def test_a_limit_is_passed_on():
         assert served.get("/" + "x" * 2000).status in (414, 431)
     with serve(hello, lifespan="off", server_header=False) as served:
         assert "server" not in served.get()
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"  # close() is refused
+)
+def test_a_loop_that_is_dropped_takes_the_server_along():
+    async def ending():
+        server = guaco.Server(hello, port=0, lifespan="off")
+        started = asyncio.Event()
+        server.on_start = started.set
+        asyncio.create_task(server.serve())
+        await started.wait()
+        return server.addresses[0], weakref.ref(server)
+
+    def main():
+        loop = guaco.loop.new_event_loop()
+        address, server = loop.run_until_complete(ending())
+        with pytest.raises(RuntimeError, match="server lives in"):
+            loop.close()
+        with pytest.warns(ResourceWarning):
+            del loop
+            gc.collect()
+        assert server() is None
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, DEADLINE_S)
+
+    in_thread(main)
 
 
 # ---- targets

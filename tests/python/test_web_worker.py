@@ -1,6 +1,7 @@
 """The web worker's main: the channel's protocol, without the supervisor."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import pathlib
@@ -13,6 +14,8 @@ import textwrap
 import pytest
 
 from served import DEADLINE_S, Client
+
+HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 
 APP = """
 async def app(scope, receive, send):
@@ -47,7 +50,12 @@ class Worker:
         self.address = listener.getsockname()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "guaco._worker"],
-            env=os.environ | {"GUACO_CHANNEL_FD": str(theirs.fileno())},
+            env=os.environ
+            | {
+                "GUACO_CHANNEL_FD": str(theirs.fileno()),
+                # Before what is installed: modules that a test replaces.
+                "PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}",
+            },
             pass_fds=[theirs.fileno()],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -114,12 +122,48 @@ def test_a_worker_serves_until_it_is_told_to_drain(tmp_path, stop):
         assert started.output == "shut down\n"
 
 
-def test_a_worker_serves_in_the_standard_loop(tmp_path):
-    with worker(tmp_path, loop="asyncio") as started:
+LOOPS = """
+import asyncio
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    body = type(asyncio.get_running_loop()).__module__.encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+
+@pytest.mark.parametrize(
+    "name, module",
+    [
+        ("guaco", b"guaco.loop"),
+        ("asyncio", b"asyncio.unix_events"),
+        pytest.param(
+            "uvloop",
+            b"uvloop",
+            marks=pytest.mark.skipif(
+                not HAS_UVLOOP, reason="uvloop is not installed"
+            ),
+        ),
+    ],
+)
+def test_a_worker_serves_in_the_loop_that_is_named(tmp_path, name, module):
+    with worker(tmp_path, source=LOOPS, loop=name) as started:
         started.event()
-        assert started.get() == b"hello"
+        assert started.get() == module
         order_to_drain(started)
         assert started.end() == 0
+
+
+def test_a_missing_uvloop_is_told(tmp_path):
+    (tmp_path / "uvloop.py").write_text("import no_such_module_of_uvloop\n")
+    with worker(tmp_path, loop="uvloop") as started:
+        event = started.event()
+        assert event["event"] == "failed"
+        assert event["text"].startswith("--loop uvloop: ")
+        assert "is not installed" in event["text"]
+        assert "\n" not in event["text"]
+        assert started.end() == 3
 
 
 def test_a_worker_ends_with_its_supervisor(tmp_path):

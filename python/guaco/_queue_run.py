@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+import os
 import traceback
 import types
 from collections.abc import Callable, Coroutine
@@ -25,6 +26,8 @@ log = logging.getLogger("guaco.queue")
 
 # enum guaco_outcome_kind
 DONE, FAILED, RETRY, CANCELED, RELEASED = 1, 2, 3, 4, 5
+
+EXIT_CHILD = 1
 
 TRACEBACK_MAX = 32 * 1024
 """Characters of a traceback that are stored; its end is kept."""
@@ -241,7 +244,7 @@ def perform(
     value: Any = None
     error: BaseException | None = None
     try:
-        value = queue.execute(task)
+        value = queue.execute(task) if is_callers else _execute(queue, task)
         if task.wrapper.is_async:
             value = await_it(value)
     except BaseException as exc:
@@ -250,6 +253,17 @@ def perform(
         execution.interrupt(error)
         raise error
     execution.end(value, _as_failure(error))
+
+
+def _execute(queue: Queue, task: Task) -> Any:
+    """Call the function.  A child that it forked ends where it would come
+    back: it has the worker's stack, but not its other threads."""
+    pid = os.getpid()
+    try:
+        return queue.execute(task)
+    finally:
+        if os.getpid() != pid:
+            os._exit(EXIT_CHILD)
 
 
 def _as_failure(exc: BaseException | None) -> BaseException | None:
@@ -265,7 +279,7 @@ def _call(queue: Queue, task: Task) -> tuple[Any, BaseException | None]:
     """A plain function's outcome, as data: futures do not take every
     exception (StopIteration), and a loop ends by some (SystemExit)."""
     try:
-        return queue.execute(task), None
+        return _execute(queue, task), None
     except BaseException as exc:
         return None, _as_failure(exc)
 

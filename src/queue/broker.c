@@ -284,5 +284,8 @@ guaco_broker_replay(struct guaco_broker *broker, struct guaco_slice queue,
         rc = guaco__front_run_one(broker, &op, err);
     if (rc == GUACO_OK)
         *count = op.replay.count;
+    else if (rc == GUACO_E_MISSING)
+        rc =
+            guaco_fail(err, rc, 0, "no dead task %llu", (unsigned long long)id);
     return rc;
 }

@@ -149,6 +149,13 @@ async def own_id() -> int:
 
 
 @queue.task()
+def fork_and_return() -> list[int]:
+    """Comes back twice: in the worker, and by mistake in the child."""
+    parent = os.getpid()
+    return [parent, os.fork()]
+
+
+@queue.task()
 def record(path: str, text: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(fd, text.encode())

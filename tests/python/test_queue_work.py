@@ -127,6 +127,29 @@ def test_a_task_that_kills_its_workers_is_set_aside(work: Work) -> None:
     assert work.app.queue.stats()["waiting"] == 1
 
 
+@KINDS
+def test_a_child_that_returns_from_a_task_ends(work: Work, kind: str) -> None:
+    program = work("-w", "2", "-k", kind)
+    first = [get(work.app.fork_and_return()) for _ in range(3)]
+    assert len({child for _, child in first}) == 3
+    assert get(work.app.add(1, 2)) == 3  # and the parents work on
+    for parent, child in first:
+        assert parent != child
+        deadline = time.monotonic() + 20
+        while is_running(child):
+            assert time.monotonic() < deadline, "it stayed behind"
+            time.sleep(0.01)
+    assert program.stop() == 0
+
+
+def is_running(pid: int) -> bool:
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
 @pytest.mark.parametrize("name", ["spin", "doze"])
 def test_a_process_worker_is_interrupted_by_a_signal(
     work: Work, name: str
@@ -224,6 +247,9 @@ def test_the_queue_command_looks_and_mends(work: Work) -> None:
     purged = work.admin("purge", "queue_app:queue", "waiting", "delayed")
     assert "1 waiting deleted" in purged.output
     assert work.app.queue.stats()["delayed"] == 0
+    missing = work.admin("retry", "queue_app:queue", "999")
+    assert missing.process.returncode == 1
+    assert "no dead task 999" in missing.output
     for words in (
         ("nonsense", "queue_app:queue"),
         ("ls", "queue_app:queue", "nonsense"),

@@ -55,8 +55,9 @@ struct guaco_broker;
  *
  * Returns 0 and in *out a broker to be closed with guaco_broker_close, or
  * GUACO_E_INVALID (no such scheme or option), GUACO_E_UNSUPPORTED (a network
- * file system, or a file of a newer guaco), GUACO_E_NOMEM, GUACO_E_IO; then
- * *out is NULL.
+ * file system, 9P among them, or a file of a newer guaco), GUACO_E_NOMEM,
+ * GUACO_E_IO; then *out is NULL.  FUSE is accepted: it must be a disk of this
+ * machine, not sshfs and its like, which cannot be told from one.
  */
 GUACO_API int guaco_broker_open(struct guaco_broker **out, const char *url,
                                 struct guaco_error *err);

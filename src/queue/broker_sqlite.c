@@ -9,6 +9,10 @@
 /* Pages in the log at which the one who holds the lock checkpoints: a longer
  * log is slower to search, a shorter one is synced more often. */
 #define WAL_PAGES 2000
+/* A log of so many pages has readers that never leave it at the same time, so
+ * that it cannot begin anew: then wait for them a little, and cut it. */
+#define WAL_LARGE    (8 * WAL_PAGES)
+#define WAL_PAUSE_MS 50
 
 static struct sqlite_store *
 self_of(struct guaco__store *store)
@@ -26,6 +30,8 @@ note_log(void *ctx, sqlite3 *db, const char *name, int pages)
 
     (void)db;
     (void)name;
+    if (pages < self->wal_pages) /* it began anew */
+        self->next_checkpoint = WAL_PAGES;
     self->wal_pages = pages;
     return SQLITE_OK;
 }
@@ -217,16 +223,23 @@ run_transaction(struct sqlite_store *self, bool writes, struct guaco__op **ops,
     return rc;
 }
 
-/* By the holder of the lock.  One that did not get through (a reader is in the
- * log) is tried again when the log has grown as much once more. */
+/* By the holder of the lock.  While a reader keeps the log from beginning anew
+ * this is tried again only when it has grown as much once more. */
 static void
 checkpoint(struct sqlite_store *self)
 {
-    int in_log = 0, done = 0;
+    bool is_large = self->wal_pages >= WAL_LARGE;
 
-    (void)sqlite3_wal_checkpoint_v2(self->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
-                                    &in_log, &done);
-    self->next_checkpoint = in_log > done ? in_log + WAL_PAGES : WAL_PAGES;
+    if (is_large)
+        (void)sqlite3_busy_timeout(self->db, WAL_PAUSE_MS);
+    int rc = sqlite3_wal_checkpoint_v2(self->db, NULL,
+                                       is_large ? SQLITE_CHECKPOINT_TRUNCATE
+                                                : SQLITE_CHECKPOINT_PASSIVE,
+                                       NULL, NULL);
+    if (is_large)
+        (void)sqlite3_busy_timeout(self->db, (int)self->base.wait_ms);
+    bool is_cut = is_large && rc == SQLITE_OK;
+    self->next_checkpoint = is_cut ? WAL_PAGES : self->wal_pages + WAL_PAGES;
 }
 
 static int

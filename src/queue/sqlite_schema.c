@@ -132,7 +132,9 @@ read_url(struct location *location, const char *rest, struct guaco_error *err)
 /* ---- where it may lie ---- */
 
 /* Memory mapped by two machines is not shared, and their file locks are
- * promises that few servers keep. */
+ * promises that few servers keep.  9P (shares of virtual machines, WSL's
+ * /mnt/c) maps without sharing.  FUSE is let in: what is behind it, a disk of
+ * this machine or sshfs, cannot be told, and most are disks. */
 static const char *
 network_name(unsigned long type)
 {
@@ -147,6 +149,7 @@ network_name(unsigned long type)
     case 0x0bd00bd0: return "Lustre";
     case 0x7461636f: return "OCFS2";
     case 0x01161970: return "GFS2";
+    case 0x01021997: return "9P";
     default: return NULL;
     }
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -240,6 +241,99 @@ those_who_wait_are_committed_together(void **state)
     assert_true(log_bytes(f) - before <= 2 * alone);
 }
 
+/* ---- the log ---- */
+
+#define MB (1u << 20)
+
+static void
+put_megabytes(struct fixture *f, int n)
+{
+    char *body = calloc(1, GUACO_TASK_BODY_MAX);
+
+    assert_non_null(body);
+    for (int i = 0; i < n; i++)
+        fixture_put_task(
+            f, (struct guaco_task){.body = {body, GUACO_TASK_BODY_MAX}});
+    free(body);
+}
+
+static void
+the_log_is_bounded_without_readers_and_cut_when_a_pinned_one_leaves(
+    void **state)
+{
+    struct fixture *f = *state;
+    sqlite3 *db;
+
+    put_megabytes(f, 40);
+    assert_true(log_bytes(f) < 16 * (long)MB);
+
+    assert_int_equal(sqlite3_open(path_of(f), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN; SELECT * FROM sqlite_schema",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    put_megabytes(f, 80);
+    assert_true(log_bytes(f) > 70 * (long)MB); /* nobody can help it */
+    sqlite3_close(db);
+    put_megabytes(f, 40);
+    assert_true(log_bytes(f) < 24 * (long)MB);
+    assert_int_equal(fixture_stats(f).waiting, 160);
+}
+
+/* ---- where it may lie ---- */
+
+/* What statfs says; 0: the truth.  Both names of it: which one is called is up
+ * to _FILE_OFFSET_BITS. */
+static unsigned long fake_type;
+
+int __real_statfs(const char *path, struct statfs *fs);
+int __wrap_statfs(const char *path, struct statfs *fs);
+int __real_statfs64(const char *path, struct statfs *fs);
+int __wrap_statfs64(const char *path, struct statfs *fs);
+
+int
+__wrap_statfs(const char *path, struct statfs *fs)
+{
+    int rc = __real_statfs(path, fs);
+
+    if (fake_type != 0)
+        fs->f_type = (__typeof__(fs->f_type))fake_type;
+    return rc;
+}
+
+int
+__wrap_statfs64(const char *path, struct statfs *fs)
+{
+    int rc = __real_statfs64(path, fs);
+
+    if (fake_type != 0)
+        fs->f_type = (__typeof__(fs->f_type))fake_type;
+    return rc;
+}
+
+static void
+a_file_on_a_network_is_refused_by_the_systems_name(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        unsigned long type;
+        const char *name;
+    } cases[] = {{0x6969, "NFS"},
+                 {0xff534d42, "CIFS"},
+                 {0xfe534d42, "SMB"},
+                 {0x01021997, "9P"},
+                 {0x00c36400, "Ceph"}};
+    struct guaco_error err = {0};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fake_type = cases[i].type;
+        assert_int_equal(open_url(f->url, &err), GUACO_E_UNSUPPORTED);
+        assert_non_null(strstr(err.text, cases[i].name));
+    }
+    fake_type = 0x65735546; /* FUSE may be a disk */
+    assert_int_equal(open_url(f->url, &err), GUACO_OK);
+    fake_type = 0;
+}
+
 static int
 setup_sqlite(void **state)
 {
@@ -262,6 +356,9 @@ main(void)
         ON_FILE(a_process_that_dies_with_the_lock_does_not_keep_it),
         ON_FILE(a_lock_that_is_not_given_up_ends_in_a_timeout),
         ON_FILE(those_who_wait_are_committed_together),
+        ON_FILE(
+            the_log_is_bounded_without_readers_and_cut_when_a_pinned_one_leaves),
+        ON_FILE(a_file_on_a_network_is_refused_by_the_systems_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

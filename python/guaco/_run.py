@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
@@ -9,9 +10,9 @@ import sys
 import sysconfig
 from typing import Any, NoReturn
 
-import guaco.loop
 from guaco._lifespan import LifespanError
 from guaco._server import Server, TargetError
+from guaco._worker import loop_factory_of
 
 # The names of uvicorn's levels that logging lacks.
 _LEVELS = {"trace": logging.DEBUG}
@@ -40,10 +41,13 @@ def run(app: Any, **options: Any) -> None:
     for name in ("reload", "reload_dir"):
         options.pop(name, None)
     setup_logging(options.get("log_level") or "info")
+    loop = options.pop("loop", None)
     server = Server(app, **options)
     server.on_start = lambda: _say_hello(server)
     try:
-        guaco.loop.run(server.serve())
+        factory = loop_factory_of(loop)
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(server.serve())
     except (TargetError, LifespanError) as exc:
         logging.getLogger("guaco.error").error("%s", exc)
         sys.exit(3)

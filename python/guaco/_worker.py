@@ -165,6 +165,8 @@ def loop_factory_of(
             ) from None
         factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
         return factory
+    if name not in (None, "guaco"):
+        raise ValueError(f"loop={name!r} is none of guaco, asyncio, uvloop")
     import guaco.loop
 
     return guaco.loop.new_event_loop

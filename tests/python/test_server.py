@@ -280,6 +280,25 @@ def test_run_serves_until_a_signal(tmp_path, number):
     assert "returned" in output
 
 
+def test_run_takes_another_loop(tmp_path):
+    process = program(tmp_path, "app", port=0, loop="asyncio")
+    try:
+        port = port_of(process)
+        with Client(socket.create_connection(("127.0.0.1", port))) as client:
+            assert client.request("GET", "/").body == b"hello"
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=DEADLINE_S)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert "returned" in output
+
+
+def test_run_refuses_a_loop_that_it_does_not_know():
+    with pytest.raises(ValueError, match="guaco, asyncio, uvloop"):
+        guaco.run(hello, port=0, loop="quick")
+
+
 def test_run_with_a_failing_target_exits_with_3(tmp_path):
     process = program(tmp_path, "'program:missing'", port=0)
     output, _ = process.communicate(timeout=DEADLINE_S)

@@ -243,14 +243,11 @@ def test_a_thread_that_goes_on_is_left_behind(queue: Queue, kind: str) -> None:
 def test_higher_priority_runs_first(queue: Queue) -> None:
     order: list[int] = []
     work = queue.task(name="work")(lambda n: order.append(n))
-    last = None
-    for n in (0, 5, -5, 5, 10):
-        last = work.schedule((n,), priority=n)
+    results = [work.schedule((n,), priority=n) for n in (0, 5, -5, 5, 10)]
     queue.start(1)
-    for row in range(1, 6):
-        get(queue.result(row))
+    for result in results:
+        get(result)
     assert order == [10, 5, 5, 0, -5]
-    assert last is not None
 
 
 def test_an_expired_task_is_not_run(queue: Queue) -> None:

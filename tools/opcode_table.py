@@ -5,11 +5,14 @@ Run by each interpreter from 3.11 on; the test compares what it prints with what
 the file holds.  A row is {number, code units of inline cache, kind}.
 """
 
+import importlib
 import opcode
 import os
 import re
 import sysconfig
+from typing import Any
 
+PRIVATE: Any = opcode  # what its stubs do not tell
 FAMILIES = {"CALL", "CALL_KW", "CALL_FUNCTION_EX", "LOAD_ATTR", "FOR_ITER", "SEND", "BINARY_SUBSCR"}
 VERSIONED = re.compile(r"CALL_PY\w*|CALL_BOUND_METHOD\w*|CALL_KW_PY|CALL_KW_BOUND_METHOD")
 RETURN = re.compile(r"(INSTRUMENTED_)?RETURN_(VALUE|CONST)")
@@ -19,26 +22,27 @@ HOOKED_CACHES = (0, 1, 3, 9)
 
 def numbers() -> tuple[dict[str, int], dict[str, list[str]]]:
     """All opcodes by name, and the specialisations of each."""
-    try:
-        import _opcode_metadata as metadata
+    try:  # 3.13 and later
+        metadata: Any = importlib.import_module("_opcode_metadata")
     except ImportError:
-        found = {}
+        found: dict[str, int] = {}
         with open(os.path.join(sysconfig.get_path("include"), "opcode.h")) as header:
             for line in header:
                 if m := re.match(r"#define\s+([A-Z][A-Z_0-9]+)\s+(\d+)\s*$", line):
                     found[m[1]] = int(m[2])
-        return found, opcode._specializations
+        return found, PRIVATE._specializations
     return {**metadata.opmap, **metadata._specialized_opmap}, metadata._specializations
 
 
 def rows() -> list[str]:
     codes, specialisations = numbers()
     base = {name: family for family, names in specialisations.items() for name in names}
-    entries = opcode._inline_cache_entries
+    entries: Any = PRIVATE._inline_cache_entries
 
     def caches(name: str) -> int:
         plain = base.get(name, name).removeprefix("INSTRUMENTED_")
-        return entries.get(plain, 0) if hasattr(entries, "get") else entries[codes[plain]]
+        units: int = entries.get(plain, 0) if hasattr(entries, "get") else entries[codes[plain]]
+        return units
 
     def kind(name: str) -> str | None:
         plain = name.removeprefix("INSTRUMENTED_")

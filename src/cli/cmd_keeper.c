@@ -5,12 +5,15 @@
  */
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/scan.h"
 #include "command.h"
 #include "guaco/keeper.h"
 #include "queue/memory_server.h"
@@ -41,15 +44,26 @@ keep(const char *url, int listen_fd, const sigset_t *ends,
     return rc;
 }
 
+static bool
+read_fd(const char *text, int64_t *fd)
+{
+    struct guaco__scan scan =
+        guaco__scan_of((struct guaco_slice){text, strlen(text)});
+
+    return guaco__scan_number(&scan, INT_MAX, fd) && guaco__scan_done(&scan);
+}
+
 int
 guaco__command_keeper(const struct guaco__command *command,
                       const char *const *args, size_t count)
 {
     struct guaco_error err = {0};
+    int64_t listen_fd = -1;
     sigset_t ends;
 
     (void)command;
-    if (count < 1 || count > 2) {
+    if (count < 1 || count > 2 ||
+        (count == 2 && !read_fd(args[1], &listen_fd))) {
         fputs("usage: guaco _keeper URL [FD]\n", stderr);
         return GUACO__EXIT_USAGE;
     }
@@ -63,7 +77,7 @@ guaco__command_keeper(const struct guaco__command *command,
     if (getppid() != parent)
         return GUACO__EXIT_OK; /* it died before we could be told */
 
-    int rc = keep(args[0], count == 2 ? atoi(args[1]) : -1, &ends, &err);
+    int rc = keep(args[0], (int)listen_fd, &ends, &err);
     if (rc == GUACO_OK)
         return GUACO__EXIT_OK;
     fprintf(stderr, "guaco: keeper of %s: %s\n", args[0], err.text);

@@ -15,8 +15,8 @@ struct ws_trace {
     char text[WS_TRACE_MAX]; /* NUL-terminated; cut when it is too long */
     size_t len;
     size_t events_len; /* of it, without the line that ends it */
-    int rc;        /* of the call that failed, else 0 */
-    unsigned code; /* to close with */
+    int rc;            /* of the call that failed, else 0 */
+    unsigned code;     /* to close with */
     int messages;
 };
 

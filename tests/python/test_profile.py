@@ -249,7 +249,7 @@ def test_functions_without_lines(exe, some_python, target):
     lines = done.stdout.splitlines()
     assert len({line.rsplit(" ", 1)[0] for line in lines}) == len(lines)
     assert not any(re.search(r":\d+ \d+$", line) for line in lines), lines
-    assert any(line.rsplit(" ", 1)[0].endswith(":middle") for line in lines)
+    assert any(":middle" in line for line in lines)  # as the leaf or below it
 
 
 def test_flamechart_has_times(exe, some_python, target):

@@ -137,21 +137,27 @@ guaco_worker_open(struct guaco_worker **out, struct guaco_broker *broker,
 }
 
 void
-guaco_worker_drain(struct guaco_worker *worker)
+guaco__worker_give_back(struct guaco_worker *worker)
 {
     const struct guaco__verdict back = {0};
     struct guaco__list *link;
 
-    pthread_mutex_lock(&worker->lock);
-    worker->is_draining = true;
     while ((link = guaco__list_shift(&worker->fresh)) != NULL) {
         struct guaco_run *run = GUACO__OF(link, struct guaco_run, link);
         guaco__worker_give_up(worker, run, &back);
         guaco__run_free(run);
         worker->fresh_count--;
     }
-    pthread_cond_broadcast(&worker->changed);
     guaco__worker_stir(worker, 0);
+}
+
+void
+guaco_worker_drain(struct guaco_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    worker->is_draining = true;
+    guaco__worker_give_back(worker);
+    pthread_cond_broadcast(&worker->changed);
     pthread_mutex_unlock(&worker->lock);
 }
 

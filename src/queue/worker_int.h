@@ -123,6 +123,8 @@ void guaco__outcome_free(struct guaco__outcome *outcome);
 void guaco__worker_give_up(struct guaco_worker *worker, struct guaco_run *run,
                            const struct guaco__verdict *verdict);
 void guaco__run_free(struct guaco_run *run);
+/* Give back what was claimed and not handed out. */
+void guaco__worker_give_back(struct guaco_worker *worker);
 /* The suspect's run is over: the others' turn. */
 void guaco__worker_open_up(struct guaco_worker *worker);
 int

@@ -404,6 +404,10 @@ settle(struct guaco_worker *worker, struct turn *turn, int rc)
         lose_all(worker);
     else if (turn->claim != NULL && turn->claim->rc == GUACO_OK)
         settle_claim(worker, turn->claim);
+    /* A claim that was on its way when the drain began: nobody will take it,
+     * and a worker that is never closed would keep it. */
+    if (worker->is_draining && worker->fresh_count > 0)
+        guaco__worker_give_back(worker);
     return failed;
 }
 

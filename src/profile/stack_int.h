@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/map.h"
+#include "layout_read.h"
 #include "stack.h"
 
 /* A frame as it was copied. */
@@ -114,21 +115,6 @@ int guaco__stack_link(struct guaco__stack_reader *reader,
  * the next plan then. */
 const char *
 guaco__stack_outside(struct guaco__stack_reader *reader, uint64_t address);
-
-static inline bool
-has(uint32_t offset)
-{
-    return offset != GUACO__NOWHERE;
-}
-
-static inline uint64_t
-word_at(const char *at, uint32_t offset)
-{
-    uint64_t word;
-
-    memcpy(&word, at + offset, sizeof word);
-    return word;
-}
 
 /*
  * Whether `caller` can have pushed `callee` without leaving the interpreter's

@@ -9,6 +9,8 @@
 
 #include "os/clock.h"
 
+#include "layout_read.h"
+
 #define TRIES_MAX 12 /* of one round, tears and surprises together */
 #define WALK_MAX  (GUACO__TARGET_THREADS_MAX * 2)
 
@@ -62,21 +64,6 @@ struct guaco__target {
     uint64_t rounds;
     struct guaco__target_counts counts;
 };
-
-static bool
-has(uint32_t offset)
-{
-    return offset != GUACO__NOWHERE;
-}
-
-static uint64_t
-word_at(const char *at, uint64_t offset)
-{
-    uint64_t word;
-
-    memcpy(&word, at + offset, sizeof word);
-    return word;
-}
 
 /* ---- life ---------------------------------------------------------------------- */
 

@@ -20,6 +20,7 @@ enum {
     FIELD_STIME = 15,
     FIELD_START = 22,
     FIELD_RSS = 24,
+    FIELD_EXIT = 52, /* since Linux 3.5 */
     FIELDS,
 };
 
@@ -30,7 +31,7 @@ read_fields(struct guaco__scan *scan, int64_t fields[FIELDS])
 {
     for (int i = FIELD_PARENT; i < FIELDS; i++) {
         if (!guaco__scan_take(scan, ' '))
-            return false;
+            return i > FIELD_RSS;
         bool negative = guaco__scan_take(scan, '-');
         if (!guaco__scan_number(scan, NUMBER_MAX, &fields[i])) {
             while (guaco__scan_peek(scan) >= '0' &&
@@ -77,6 +78,7 @@ guaco__proc_parse_stat(const char *text, size_t len,
                    1000 / (uint64_t)ticks;
     stat->rss_bytes =
         (uint64_t)fields[FIELD_RSS] * (uint64_t)sysconf(_SC_PAGESIZE);
+    stat->exit_status = (int)(fields[FIELD_EXIT] & 0xffff);
     return GUACO_OK;
 }
 

@@ -20,6 +20,7 @@ struct guaco__proc_stat {
     uint64_t start_ticks; /* since boot, in clock ticks */
     uint64_t cpu_ms;      /* user and system time */
     uint64_t rss_bytes;
+    int exit_status; /* of a zombie, as of wait(2); 0 where it is not ours */
 };
 
 /* Read /proc/PID/stat.  Returns 0, GUACO_E_MISSING (no such process),

@@ -10,9 +10,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "os/proc.h"
 
 /* Descriptors are first moved up here, so that no `to` can overwrite a `from`
  * that is still needed. */
@@ -136,15 +139,15 @@ guaco__process_signal(int pidfd, int signal)
     return errno == ESRCH ? GUACO_E_MISSING : GUACO_E_IO;
 }
 
-int
-guaco__process_wait(int pidfd, struct guaco__process_end *end)
+static int
+wait_for(int pidfd, int options, struct guaco__process_end *end)
 {
     siginfo_t info = {0};
     int rc;
 
     assert(pidfd >= 0);
     do
-        rc = waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG);
+        rc = waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | options);
     while (rc != 0 && errno == EINTR);
     if (rc != 0)
         return GUACO_E_MISSING;
@@ -153,6 +156,68 @@ guaco__process_wait(int pidfd, struct guaco__process_end *end)
     end->exited = info.si_code == CLD_EXITED;
     end->code = info.si_status;
     return GUACO_OK;
+}
+
+int
+guaco__process_wait(int pidfd, struct guaco__process_end *end)
+{
+    return wait_for(pidfd, 0, end);
+}
+
+int
+guaco__process_peek(int pidfd, struct guaco__process_end *end)
+{
+    return wait_for(pidfd, WNOWAIT, end);
+}
+
+/* ---- of one that is no child -------------------------------------------- */
+
+/* Of linux/pidfd.h, which Debian 12 does not have yet. */
+struct pidfd_info {
+    uint64_t mask;
+    uint64_t cgroup_id;
+    uint32_t ids[11]; /* pid, tgid, ppid and eight of its owner */
+    int32_t exit_code;
+};
+
+#define PIDFD_INFO_EXIT (UINT64_C(1) << 3)
+#define PIDFD_GET_INFO  _IOWR(0xff, 11, struct pidfd_info)
+
+_Static_assert(sizeof(struct pidfd_info) == 64, "PIDFD_INFO_SIZE_VER0");
+
+/* A status as of wait(2). */
+static struct guaco__process_end
+end_of_status(int status)
+{
+    return (struct guaco__process_end){
+        .exited = WIFEXITED(status),
+        .code = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
+    };
+}
+
+int
+guaco__process_end_of(pid_t pid, int pidfd, struct guaco__process_end *end)
+{
+    struct pidfd_info info = {.mask = PIDFD_INFO_EXIT};
+    struct guaco__proc_stat stat;
+
+    /* Whether the pid is still its own is asked after /proc was read. */
+    int rc = guaco__proc_stat(pid, &stat, NULL);
+    bool is_there =
+        rc == GUACO_OK && guaco__process_signal(pidfd, 0) != GUACO_E_MISSING;
+    if (is_there && stat.state != 'Z' && stat.state != 'X')
+        return GUACO_E_AGAIN;
+    /* A status of 0 may also mean that we may not know it. */
+    if (is_there && stat.exit_status != 0) {
+        *end = end_of_status(stat.exit_status);
+        return GUACO_OK;
+    }
+    if (ioctl(pidfd, PIDFD_GET_INFO, &info) == 0 &&
+        (info.mask & PIDFD_INFO_EXIT) != 0) {
+        *end = end_of_status(info.exit_code);
+        return GUACO_OK;
+    }
+    return GUACO_E_MISSING;
 }
 
 void

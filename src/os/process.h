@@ -66,6 +66,18 @@ struct guaco__process_end {
  */
 int guaco__process_wait(int pidfd, struct guaco__process_end *end);
 
+/* As guaco__process_wait(), but the process stays a zombie, to be waited for
+ * later: until then others can see how it ended. */
+int guaco__process_peek(int pidfd, struct guaco__process_end *end);
+
+/*
+ * How a process ended that need not be a child; `pidfd` was opened while it
+ * lived and is readable.  While it is a zombie /proc tells; afterwards a kernel
+ * from 6.15 on.  Returns 0 and *end, GUACO_E_AGAIN while it runs, or
+ * GUACO_E_MISSING when that cannot be known any more, or is not ours to know.
+ */
+int guaco__process_end_of(pid_t pid, int pidfd, struct guaco__process_end *end);
+
 /* "exit code 3" or "signal 9 (Killed)" into out, which has at least 64 bytes.
  */
 void guaco__process_describe(const struct guaco__process_end *end, char *out,

@@ -145,7 +145,8 @@ reap_ended(struct guaco_keeper *keeper, const struct pollfd *fds)
     for (size_t i = 0; i < keeper->owner_count; i++)
         if (fds[i].revents != 0)
             (void)guaco__keeper_reap(keeper, keeper->owners[i].id,
-                                     keeper->owners[i].pid);
+                                     keeper->owners[i].pid,
+                                     keeper->owners[i].pidfd);
 }
 
 static void

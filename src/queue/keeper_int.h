@@ -54,9 +54,9 @@ struct guaco_keeper {
 /* keeper_owner.c: read the owners, reap those that are gone, watch the rest.
  * Lowers *next_ms to when a lease must be looked at. */
 int guaco__keeper_owners(struct guaco_keeper *keeper, int64_t *next_ms);
-/* Its process has ended. */
-int
-guaco__keeper_reap(struct guaco_keeper *keeper, uint64_t owner, int32_t pid);
+/* Its process has ended; pidfd, if not -1, is asked how. */
+int guaco__keeper_reap(struct guaco_keeper *keeper, uint64_t owner, int32_t pid,
+                       int pidfd);
 void guaco__keeper_drop_owners(struct guaco_keeper *keeper);
 
 /* keeper_recur.c: read the recurring tasks; fire what is due. */

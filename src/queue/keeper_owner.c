@@ -10,14 +10,30 @@
 #include "os/process.h"
 #include "os/proc.h"
 
-int
-guaco__keeper_reap(struct guaco_keeper *keeper, uint64_t owner, int32_t pid)
+/* How the last of them ended: "pid 12, signal 11 (Segmentation fault)". */
+static void
+describe(int32_t pid, int pidfd, char out[96])
 {
-    char reason[128];
+    char how[64] = "its end unknown";
+    struct guaco__process_end end;
+
+    if (pidfd >= 0 && guaco__process_end_of(pid, pidfd, &end) == GUACO_OK)
+        guaco__process_describe(&end, how, sizeof how);
+    snprintf(out, 96, "pid %d, %s", (int)pid, how);
+}
+
+int
+guaco__keeper_reap(struct guaco_keeper *keeper, uint64_t owner, int32_t pid,
+                   int pidfd)
+{
+    char last[96];
+    char reason[192];
+
+    describe(pid, pidfd, last);
     int len = snprintf(reason, sizeof reason,
-                       "the process that ran it (last: pid %d) died %u times "
-                       "while it ran nothing else",
-                       (int)pid, GUACO_TASK_DEATHS_MAX);
+                       "the process that ran it died %u times while it ran "
+                       "nothing else (last: %s)",
+                       GUACO_TASK_DEATHS_MAX, last);
     struct guaco__op op = {
         .kind = GUACO__OP_OWNER_REAP,
         .reap = {.owner = owner, .died = true, .reason = {reason, (size_t)len}},
@@ -38,7 +54,8 @@ guaco__keeper_drop_owners(struct guaco_keeper *keeper)
     keeper->owner_count = 0;
 }
 
-/* GUACO_E_MISSING if that process is gone; *pidfd -1 if it cannot be told. */
+/* GUACO_E_MISSING if that process is gone; *pidfd -1 if it cannot be told, or
+ * how it ended neither. */
 static int
 watch_process(const struct guaco_keeper *keeper,
               const struct guaco__owner *owner, int *pidfd)
@@ -53,9 +70,8 @@ watch_process(const struct guaco_keeper *keeper,
         return rc == GUACO_E_MISSING ? rc : GUACO_OK;
     /* After the pidfd, so that the pid cannot change hands in between. */
     rc = guaco__proc_stat(owner->pid, &now, NULL);
-    if (rc == GUACO_OK && now.start_ticks == owner->pid_start &&
-        now.state != 'Z')
-        return GUACO_OK;
+    if (rc == GUACO_OK && now.start_ticks == owner->pid_start)
+        return now.state == 'Z' ? GUACO_E_MISSING : GUACO_OK;
     close(*pidfd);
     *pidfd = -1;
     return GUACO_E_MISSING;
@@ -68,9 +84,10 @@ look_at(struct guaco_keeper *keeper, const struct guaco__owner *owner)
 
     if (!owner->boot_is_ours || (owner->is_expired && owner->holds) ||
         watch_process(keeper, owner, &pidfd) == GUACO_E_MISSING) {
+        int rc = guaco__keeper_reap(keeper, owner->id, owner->pid, pidfd);
         if (pidfd >= 0)
             close(pidfd);
-        return guaco__keeper_reap(keeper, owner->id, owner->pid);
+        return rc;
     }
     if (pidfd >= 0)
         keeper->owners[keeper->owner_count++] = (struct keeper_owner){

@@ -73,6 +73,8 @@ enum tree_state {
     TREE_STOPPING,
 };
 
+#define ZOMBIES_MAX 32
+
 struct tree {
     const struct guaco__supervisor_setup *setup;
     const struct guaco_log *log;
@@ -91,6 +93,9 @@ struct tree {
     int memory_fd;                    /* where memory: is served; -1: nowhere */
     char memory[96];                  /* GUACO_MEMORY_SOCKET=NAME */
     struct guaco__watch memory_watch; /* until its keeper was started */
+    int zombies[ZOMBIES_MAX];         /* pidfds of task workers that ended */
+    size_t zombie_count;
+    struct guaco__timer zombie_timer;
     char python[PATH_MAX];
     const char **envp; /* ours, GUACO_CHANNEL_FD and tree->memory */
     char *message;     /* GUACO__CHANNEL_MESSAGE_MAX bytes to receive into */
@@ -150,6 +155,13 @@ void guaco__tree_close(struct tree *tree);
 /* Add a slot at the end; NULL when out of memory. */
 struct slot *guaco__tree_add_slot(struct tree *tree, enum role role,
                                   size_t index, unsigned concurrency);
+
+/*
+ * Wait for a child that has ended, and close its pidfd, which is taken; but
+ * leave it a zombie for a moment, so that a keeper, whose child it is not, can
+ * see how it ended (a dead task's reason names the signal).
+ */
+void guaco__tree_wait_later(struct tree *tree, int pidfd);
 
 /* ---- keepers.c ---- */
 

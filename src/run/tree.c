@@ -17,11 +17,46 @@
 #include "run/interpreter.h"
 #include "supervisor_int.h"
 
+#define ZOMBIE_MS 200 /* a keeper looks as soon as it is told */
+
 static void
 on_again(struct guaco__timer *timer)
 {
     guaco__slot_start(GUACO__OF(timer, struct slot, again));
 }
+
+/* ---- children that have ended ---- */
+
+static void
+wait_for_zombies(struct tree *tree)
+{
+    struct guaco__process_end end;
+
+    guaco__timer_stop(&tree->zombie_timer);
+    for (size_t i = 0; i < tree->zombie_count; i++) {
+        (void)guaco__process_wait(tree->zombies[i], &end);
+        close(tree->zombies[i]);
+    }
+    tree->zombie_count = 0;
+}
+
+static void
+on_zombies(struct guaco__timer *timer)
+{
+    wait_for_zombies(GUACO__OF(timer, struct tree, zombie_timer));
+}
+
+void
+guaco__tree_wait_later(struct tree *tree, int pidfd)
+{
+    assert(pidfd >= 0);
+    if (tree->zombie_count == ZOMBIES_MAX)
+        wait_for_zombies(tree);
+    tree->zombies[tree->zombie_count++] = pidfd;
+    guaco__timer_start_ms(&tree->zombie_timer, ZOMBIE_MS);
+}
+
+/* ---- setting up ---- */
 
 static void
 on_signal(struct guaco__watch *watch, unsigned events)
@@ -214,6 +249,8 @@ guaco__tree_open(struct tree *tree, struct guaco_error *err)
     tree->message = malloc(GUACO__CHANNEL_MESSAGE_MAX);
     int rc = tree->message == NULL ? guaco_fail(err, GUACO_E_NOMEM, 0, "start")
                                    : guaco__loop_new(&tree->loop, err);
+    if (rc == GUACO_OK)
+        guaco__timer_init(&tree->zombie_timer, tree->loop, on_zombies);
     if (rc == GUACO_OK && (command & (GUACO__SERVE | GUACO__UP)) != 0)
         rc = guaco__keepers_open(tree, err);
     if (rc == GUACO_OK)
@@ -244,6 +281,7 @@ guaco__tree_close(struct tree *tree)
         free(slot->url);
         free(slot);
     }
+    wait_for_zombies(tree);
     guaco__reload_close(tree);
     guaco__keepers_close(tree);
     guaco__watch_stop(&tree->signal_watch);

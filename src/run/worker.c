@@ -71,11 +71,17 @@ on_exit_watch(struct guaco__watch *watch, unsigned events)
 
     (void)events;
     guaco__tree_read_signals(w->tree);
-    int rc = guaco__process_wait(w->pidfd, &end);
+    int rc = w->slot->role == ROLE_TASKS ? guaco__process_peek(w->pidfd, &end)
+                                         : guaco__process_wait(w->pidfd, &end);
     if (rc == GUACO_E_AGAIN)
         return;
     if (w->channel >= 0)
         read_channel(w); /* its last words may still wait there */
+    if (w->slot->role == ROLE_TASKS) {
+        guaco__watch_stop(watch);
+        guaco__tree_wait_later(w->tree, w->pidfd);
+        w->pidfd = -1;
+    }
     guaco__slot_event(w->slot, w, WORKER_ENDED, &end);
     guaco__worker_free(w);
 }

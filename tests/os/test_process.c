@@ -81,6 +81,51 @@ an_end_by_signal_is_told_apart(void **state)
     assert_string_equal(text, "exit code 3");
 }
 
+/* Nothing in it asks as a parent. */
+static void
+expect_end_elsewhere(pid_t pid, int pidfd, int rc, int code)
+{
+    struct guaco__process_end end = {true, 0};
+
+    assert_int_equal(guaco__process_end_of(pid, pidfd, &end), rc);
+    if (rc != GUACO_OK)
+        return;
+    assert_false(end.exited);
+    assert_int_equal(end.code, code);
+}
+
+static void
+the_end_of_a_zombie_is_known_to_others(void **state)
+{
+    const char *argv[] = {"sleep", "100", NULL};
+    const char *envp[] = {NULL};
+    struct guaco__process_spec spec = {
+        .path = "/bin/sleep", .argv = argv, .envp = envp};
+    struct guaco__process_end end;
+    struct pollfd wait = {.events = POLLIN};
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(guaco__process_spawn(&spec, &pid, &wait.fd, NULL),
+                     GUACO_OK);
+    expect_end_elsewhere(pid, wait.fd, GUACO_E_AGAIN, 0);
+    assert_int_equal(guaco__process_peek(wait.fd, &end), GUACO_E_AGAIN);
+    assert_int_equal(guaco__process_signal(wait.fd, SIGSEGV), GUACO_OK);
+    assert_int_equal(poll(&wait, 1, 10000), 1);
+    expect_end_elsewhere(pid, wait.fd, GUACO_OK, SIGSEGV);
+    assert_int_equal(guaco__process_peek(wait.fd, &end), GUACO_OK);
+    assert_int_equal(end.code, SIGSEGV);
+    expect_end_elsewhere(pid, wait.fd, GUACO_OK, SIGSEGV);
+
+    /* Once it was waited for, only newer kernels know. */
+    assert_int_equal(guaco__process_wait(wait.fd, &end), GUACO_OK);
+    int rc = guaco__process_end_of(pid, wait.fd, &end);
+    assert_true(rc == GUACO_OK || rc == GUACO_E_MISSING);
+    if (rc == GUACO_OK)
+        assert_int_equal(end.code, SIGSEGV);
+    close(wait.fd);
+}
+
 static void
 blocked_and_ignored_signals_are_not_inherited(void **state)
 {
@@ -135,6 +180,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_gets_its_environment_and_descriptors),
         cmocka_unit_test(an_end_by_signal_is_told_apart),
+        cmocka_unit_test(the_end_of_a_zombie_is_known_to_others),
         cmocka_unit_test(blocked_and_ignored_signals_are_not_inherited),
         cmocka_unit_test(an_executable_that_is_missing_is_named),
         cmocka_unit_test(a_pid_that_is_not_there_is_missing),

@@ -117,6 +117,7 @@ def test_a_task_that_kills_its_workers_is_set_aside(work: Work) -> None:
     (row,) = work.app.queue.list("dead")
     assert row["name"] == "queue_app.die"
     assert row["deaths"] == 3
+    assert "signal 9 (Killed)" in row["reason"]
     assert get(work.app.add(2, 2)) == 4
     assert program.stop() == 0
 

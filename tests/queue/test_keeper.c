@@ -250,6 +250,7 @@ static void
 a_task_that_kills_three_processes_is_dead_with_a_reason(void **state)
 {
     struct fixture *f = *state;
+    pid_t victims[GUACO_TASK_DEATHS_MAX];
     struct guaco_news news;
     char byte;
     int fd;
@@ -259,17 +260,18 @@ a_task_that_kills_three_processes_is_dead_with_a_reason(void **state)
     uint64_t id = fixture_put(f, "poison");
     struct guaco_keeper *keeper = open_keeper(f->broker);
     for (uint32_t i = 0; i < GUACO_TASK_DEATHS_MAX; i++) {
-        pid_t victim = start_victim(f, &fd);
+        victims[i] = start_victim(f, &fd);
         assert_int_equal(read(fd, &byte, 1), 1);
         close(fd);
-        kill(victim, SIGKILL);
-        assert_int_equal(waitpid(victim, NULL, 0), victim);
+        kill(victims[i], SIGKILL);
     }
     assert_int_equal(
         guaco_broker_wait(f->broker, id, false, LONG_MS, &news, NULL),
         GUACO_OK);
     assert_int_equal(news.result->state, GUACO_TASK_DEAD);
-    assert_non_null(strstr(news.result->reason.at, "died"));
+    assert_non_null(strstr(news.result->reason.at, "signal 9 (Killed)"));
+    for (uint32_t i = 0; i < GUACO_TASK_DEATHS_MAX; i++)
+        assert_int_equal(waitpid(victims[i], NULL, 0), victims[i]);
     guaco_news_release(&news);
     assert_int_equal(fixture_stats(f).dead, 1);
     guaco_keeper_close(keeper);

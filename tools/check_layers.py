@@ -63,6 +63,7 @@ LAYERS = {
 PUBLIC = {
     "error": "base",
     "slice": "base",
+    "log": "base",
     "http": "http",
     "route": "http",
     "server": "server",

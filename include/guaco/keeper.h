@@ -15,6 +15,7 @@
 
 #include "guaco/broker.h"
 #include "guaco/error.h"
+#include "guaco/log.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -22,11 +23,18 @@ extern "C" {
 
 struct guaco_keeper;
 
-/* Start one on a thread of its own.  `broker` must live longer.  Returns 0 and
- * *out, or an error of the store. */
+/*
+ * Start one on a thread of its own.  `broker` and `log` must live longer.
+ * `log`, or NULL, is told of what its operator should know: the wall clock was
+ * set by a second or more (due times follow it, catch_up decides about ticks
+ * that were jumped over), or a test shifts it; on the caller's thread and on
+ * the keeper's.
+ *
+ * Returns 0 and *out, or an error of the store.
+ */
 GUACO_API int
 guaco_keeper_open(struct guaco_keeper **out, struct guaco_broker *broker,
-                  struct guaco_error *err);
+                  const struct guaco_log *log, struct guaco_error *err);
 
 /* Stop it and wait for what it is doing.  NULL is allowed. */
 GUACO_API void guaco_keeper_close(struct guaco_keeper *keeper);

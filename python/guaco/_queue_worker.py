@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import contextvars
 import functools
+import logging
 import signal
 import threading
 import time
@@ -30,10 +31,18 @@ Kind = Literal["thread", "async"]
 T = TypeVar("T")
 
 # enum guaco__letter_kind
-READY, INTERRUPT, STUCK = 3, 4, 5
+READY, INTERRUPT, STUCK, LOG = 3, 4, 5, 6
 
 ERROR_PAUSE_S = 1.0
 """After an error of the store, before it is asked again."""
+
+
+LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
+
+
+def log_line(level: int, line: str) -> None:
+    """What the keeper says; level is an enum guaco_log_level."""
+    log.log(LEVELS[level], "%s", line)
 
 
 class Seat:
@@ -191,7 +200,7 @@ class Workers:
         if periodic:
             self.queue._register_periodic()
         if keeper:
-            self._keeper = _core.Keeper(self.queue._open())
+            self._keeper = _core.Keeper(self.queue._open(), self.box)
 
     def _new_worker(self) -> Worker:
         return Worker(
@@ -300,6 +309,8 @@ class ThreadWorkers(Workers):
                         seat.interrupt(payload[0])
                 elif kind == STUCK:
                     self._replace(payload[0])
+                elif kind == LOG:
+                    log_line(*payload)
 
     def _replace(self, run_id: int) -> None:
         """A thread that does not end is left behind; another takes its seat."""
@@ -406,6 +417,8 @@ class AsyncWorkers(Workers):
                 self._interrupt(payload[0])
             elif kind == STUCK:
                 self._leave_behind(payload[0])
+            elif kind == LOG:
+                log_line(*payload)
         self._pump()
 
     def _interrupt(self, run_id: int) -> None:

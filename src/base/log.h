@@ -2,36 +2,16 @@
 #define GUACO_BASE_LOG_H
 
 /*
- * Where log lines go.  The library prints nothing by itself: whoever makes a
- * server, a store or a supervisor hands in a struct guaco_log, and each line
- * is given to its `write`, formatted, without a newline.
+ * Writing to a struct guaco_log (guaco/log.h).
  *
- * A line is `area: text key=value ...`; time and level are the sink's to add,
- * since `logging` in Python adds its own.
- *
- * Threads: as `write` says; os/log_fd.h has a sink for any.
+ * Threads: as its `write` says; os/log_fd.h has a sink for any.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "guaco/error.h"
-
-enum guaco_log_level {
-    GUACO_LOG_DEBUG,
-    GUACO_LOG_INFO,
-    GUACO_LOG_WARNING,
-    GUACO_LOG_ERROR,
-    GUACO_LOG_OFF, /* as a threshold only */
-};
-
-#define GUACO_LOG_LINE_MAX 2048 /* bytes; longer lines are cut, ending in ... */
-
-struct guaco_log {
-    int level; /* least level that is written, of enum guaco_log_level */
-    void (*write)(void *ctx, int level, const char *line, size_t len);
-    void *ctx;
-};
+#include "guaco/log.h"
 
 /* Whether a line of `level` would be written: ask before costly arguments. */
 static inline bool

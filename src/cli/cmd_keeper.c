@@ -16,6 +16,7 @@
 #include "base/scan.h"
 #include "command.h"
 #include "guaco/keeper.h"
+#include "os/log_fd.h"
 #include "queue/memory_server.h"
 #include "queue/remote_link.h"
 #include "run/supervisor.h"
@@ -27,13 +28,15 @@ keep(const char *url, int listen_fd, const sigset_t *ends,
     struct guaco_broker *broker = NULL;
     struct guaco_keeper *keeper = NULL;
     struct guaco__memory_server *server = NULL;
+    const struct guaco_log log = {GUACO_LOG_WARNING, guaco__log_fd,
+                                  (void *)(intptr_t)STDERR_FILENO};
     int signal_number;
 
     if (listen_fd >= 0) /* we are the one it names */
         (void)unsetenv(GUACO__MEMORY_SOCKET);
     int rc = guaco_broker_open(&broker, url, err);
     if (rc == GUACO_OK)
-        rc = guaco_keeper_open(&keeper, broker, err);
+        rc = guaco_keeper_open(&keeper, broker, &log, err);
     if (rc == GUACO_OK && listen_fd >= 0)
         rc = guaco__memory_server_open(&server, broker, listen_fd, err);
     if (rc == GUACO_OK)

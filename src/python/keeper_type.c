@@ -3,13 +3,17 @@
  * after a store on a thread of its own.  In Python it would read
  *
  *     class Keeper:
- *         def __new__(cls, broker: Broker, /): ...
+ *         def __new__(cls, broker: Broker, box: Mailbox, /): ...
  *         def close(self) -> None: ...
  *
- * Threads: the GIL guards the fields; the keeper's thread touches no Python.
+ * Threads: the GIL guards the fields; the keeper's thread touches no Python:
+ * what it logs is a letter.
  */
 
 #include "queue_types.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "guaco/keeper.h"
 
@@ -17,20 +21,38 @@ typedef struct {
     PyObject_HEAD
     struct guaco_keeper *keeper; /* NULL once closed */
     PyObject *broker;            /* entered while keeper is not NULL */
+    MailboxObject *box;          /* gets what it logs */
+    struct guaco_log log;
 } KeeperObject;
+
+static void
+on_log(void *ctx, int level, const char *line, size_t len)
+{
+    struct guaco__letter *letter = calloc(1, sizeof *letter);
+
+    if (letter == NULL)
+        return;
+    letter->kind = GUACO__LETTER_LOG;
+    letter->number[0] = level;
+    snprintf(letter->err.text, sizeof letter->err.text, "%.*s", (int)len, line);
+    guaco__mailbox_post(ctx, letter);
+}
 
 static PyObject *
 keeper_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    PyObject *broker;
+    PyObject *broker, *mailbox;
 
     if (!guaco__no_keywords("Keeper", kwargs) ||
-        !PyArg_ParseTuple(args, "O:Keeper", &broker))
+        !PyArg_ParseTuple(args, "OO:Keeper", &broker, &mailbox))
         return NULL;
     PyObject *module = PyType_GetModuleByDef(type, &guaco_module_def);
     if (module == NULL)
         return NULL;
     struct guaco_state *st = guaco_state_of(module);
+    MailboxObject *box = guaco__mailbox_of(st, mailbox);
+    if (box == NULL)
+        return NULL;
     struct guaco_broker *open = guaco__broker_enter(st, broker);
     if (open == NULL)
         return NULL;
@@ -40,10 +62,13 @@ keeper_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     self->broker = Py_NewRef(broker);
+    self->box = (MailboxObject *)Py_NewRef(mailbox);
+    self->log = (struct guaco_log){GUACO_LOG_WARNING, on_log, box};
 
     struct guaco_error err = {0};
     int rc;
-    Py_BEGIN_ALLOW_THREADS rc = guaco_keeper_open(&self->keeper, open, &err);
+    Py_BEGIN_ALLOW_THREADS rc =
+        guaco_keeper_open(&self->keeper, open, &self->log, &err);
     Py_END_ALLOW_THREADS if (rc < 0)
     {
         Py_DECREF(self);
@@ -82,6 +107,7 @@ keeper_traverse(KeeperObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->broker);
+    Py_VISIT((PyObject *)self->box);
     return 0;
 }
 
@@ -92,6 +118,7 @@ keeper_dealloc(KeeperObject *self)
 
     PyObject_GC_UnTrack(self);
     keeper_end(self);
+    Py_XDECREF((PyObject *)self->box);
     type->tp_free(self);
     Py_DECREF(type);
 }

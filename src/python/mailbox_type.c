@@ -89,6 +89,8 @@ payload_of(const struct guaco__letter *letter)
     case GUACO__LETTER_STUCK:
         return Py_BuildValue("(KIi)", (unsigned long long)n[0], (unsigned)n[1],
                              (int)n[2]);
+    case GUACO__LETTER_LOG:
+        return Py_BuildValue("(is)", (int)n[0], letter->err.text);
     }
     Py_RETURN_NONE;
 }

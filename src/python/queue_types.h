@@ -41,6 +41,7 @@ enum guaco__letter_kind {
     GUACO__LETTER_READY,     /* the worker has something to run */
     GUACO__LETTER_INTERRUPT, /* number: id, attempt, why (a GUACO_E_*) */
     GUACO__LETTER_STUCK,     /* number: id, attempt */
+    GUACO__LETTER_LOG,       /* number[0]: guaco_log_level; err.text: a line */
 };
 
 typedef struct guaco__mailbox MailboxObject;

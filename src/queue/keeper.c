@@ -184,6 +184,32 @@ wait_until(struct guaco_keeper *keeper, int64_t wake_ms)
     free(fds);
 }
 
+static int64_t
+lead_ms(const struct guaco_keeper *keeper)
+{
+    return guaco__clock_wall_ms(&keeper->clock) -
+           (int64_t)guaco__clock_boot_ms();
+}
+
+/* Whether the wall clock was set since the last look, but for what the steering
+ * of ntpd and its like does to it. */
+static void
+note_jump(struct guaco_keeper *keeper)
+{
+    int64_t lead = lead_ms(keeper);
+    int64_t by_ms = lead - keeper->lead_ms;
+
+    keeper->lead_ms = lead;
+    if (by_ms > -KEEPER_JUMP_MS && by_ms < KEEPER_JUMP_MS)
+        return;
+    guaco__log(keeper->log, GUACO_LOG_WARNING, "keeper",
+               "the wall clock jumped %s; %s by_ms=%lld",
+               by_ms > 0 ? "forward" : "back",
+               by_ms > 0 ? "what came due is run, ticks as their catch_up says"
+                         : "what is due waits for it, no tick fires twice",
+               (long long)by_ms);
+}
+
 /* With a shifted clock the timer fires often; a round is due only at its
  * time. A death or a kick is a round in any case. */
 static bool
@@ -222,10 +248,11 @@ keeper_main(void *arg)
         bool is_stale = begin_round(keeper);
         int rc = make_round(keeper, is_stale, &next_ms);
         int64_t wake_ms = end_round(keeper, rc, is_stale, next_ms);
-        do
+        do {
             wait_until(keeper, wake_ms);
-        while (!should_stop(keeper) && told_ms(keeper) >= wake_ms &&
-               !is_due(keeper, wake_ms));
+            note_jump(keeper);
+        } while (!should_stop(keeper) && told_ms(keeper) >= wake_ms &&
+                 !is_due(keeper, wake_ms));
     }
     return NULL;
 }
@@ -259,11 +286,12 @@ start(struct guaco_keeper *keeper, struct guaco_error *err)
     int rc = open_fds(keeper, err);
 
     if (rc == GUACO_OK)
-        rc = guaco__clock_open(&keeper->clock, NULL, err);
+        rc = guaco__clock_open(&keeper->clock, keeper->log, err);
     if (rc != GUACO_OK) {
         close_fds(keeper);
         return rc;
     }
+    keeper->lead_ms = lead_ms(keeper);
     rc = guaco__front_listen(keeper->broker, &keeper->listener, err);
     if (rc == GUACO_OK) {
         sigfillset(&all);
@@ -282,7 +310,7 @@ start(struct guaco_keeper *keeper, struct guaco_error *err)
 
 int
 guaco_keeper_open(struct guaco_keeper **out, struct guaco_broker *broker,
-                  struct guaco_error *err)
+                  const struct guaco_log *log, struct guaco_error *err)
 {
     struct stat space = {0};
 
@@ -291,6 +319,7 @@ guaco_keeper_open(struct guaco_keeper **out, struct guaco_broker *broker,
     if (keeper == NULL)
         return guaco_fail(err, GUACO_E_NOMEM, 0, "a keeper");
     keeper->broker = broker;
+    keeper->log = log;
     keeper->is_stale = true;
     keeper->listener.topic.kind = GUACO__NOTICE_KEEPER;
     keeper->listener.wake = wake;

@@ -15,6 +15,7 @@
 
 #define KEEPER_BATCH         200u /* tasks or results of one transaction */
 #define KEEPER_RETRY_MS      1000 /* after the store failed */
+#define KEEPER_JUMP_MS       1000 /* of the wall clock: worth a line */
 #define KEEPER_TEST_CLOCK_MS 20   /* a shifted clock cannot wake anybody */
 
 /* An owner whose process can be watched. */
@@ -33,6 +34,8 @@ struct keeper_recur {
 struct guaco_keeper {
     struct guaco_broker *broker;
     struct guaco_clock clock;
+    const struct guaco_log *log; /* or NULL */
+    int64_t lead_ms;             /* of the wall clock over that of the boot */
     struct guaco__listener listener;
     pthread_t thread;
     int kick_fd;

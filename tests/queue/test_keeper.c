@@ -1,11 +1,13 @@
 /* The promise of guaco/keeper.h, on every store. */
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "guaco/keeper.h"
@@ -22,7 +24,7 @@ open_keeper(struct guaco_broker *broker)
     struct guaco_keeper *keeper;
     struct guaco_error err = {0};
 
-    if (guaco_keeper_open(&keeper, broker, &err) != GUACO_OK)
+    if (guaco_keeper_open(&keeper, broker, NULL, &err) != GUACO_OK)
         fail_msg("keeper: %s", err.text);
     return keeper;
 }
@@ -341,12 +343,67 @@ a_wall_clock_set_forward_or_back_ends_no_lease(void **state)
     guaco_keeper_close(keeper);
 }
 
+/* What a keeper logged. */
+struct journal {
+    pthread_mutex_t lock;
+    pthread_cond_t grown;
+    char text[4096];
+};
+
+static void
+take_line(void *ctx, int level, const char *line, size_t len)
+{
+    struct journal *journal = ctx;
+
+    (void)level;
+    pthread_mutex_lock(&journal->lock);
+    size_t used = strlen(journal->text);
+    snprintf(journal->text + used, sizeof journal->text - used, "%.*s\n",
+             (int)len, line);
+    pthread_cond_signal(&journal->grown);
+    pthread_mutex_unlock(&journal->lock);
+}
+
+static void
+wait_for_line(struct journal *journal, const char *part)
+{
+    struct timespec end;
+
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += LONG_MS / 1000;
+    pthread_mutex_lock(&journal->lock);
+    while (strstr(journal->text, part) == NULL)
+        if (pthread_cond_timedwait(&journal->grown, &journal->lock, &end) != 0)
+            fail_msg("no line with %s in: %s", part, journal->text);
+    pthread_mutex_unlock(&journal->lock);
+}
+
+static void
+a_shifted_and_a_jumping_clock_are_logged(void **state)
+{
+    struct fixture *f = *state;
+    struct journal journal = {PTHREAD_MUTEX_INITIALIZER,
+                              PTHREAD_COND_INITIALIZER, ""};
+    const struct guaco_log log = {GUACO_LOG_WARNING, take_line, &journal};
+    struct guaco_keeper *keeper;
+
+    assert_int_equal(guaco_keeper_open(&keeper, f->broker, &log, NULL),
+                     GUACO_OK);
+    wait_for_line(&journal, "shifted by GUACO_TEST_CLOCK");
+    fixture_clock_shift_ms(7200000);
+    wait_for_line(&journal, "jumped forward");
+    fixture_clock_shift_ms(-7200000);
+    wait_for_line(&journal, "jumped back");
+    guaco_keeper_close(keeper);
+}
+
 #define TESTS(X)                                                     \
     X(a_delayed_task_is_run_when_the_clock_says_so)                  \
     X(a_delay_is_kept_to_the_millisecond_and_never_early)            \
     X(each_fire_time_is_run_once_with_two_keepers)                   \
     X(a_lease_that_ran_out_gives_the_tasks_of_a_living_process_back) \
     X(a_wall_clock_set_forward_or_back_ends_no_lease)                \
+    X(a_shifted_and_a_jumping_clock_are_logged)                      \
     X(a_bad_spec_is_refused_and_names_the_entry)                     \
     X(the_tasks_of_a_killed_process_are_back_within_100_ms)          \
     X(a_task_that_kills_three_processes_is_dead_with_a_reason)

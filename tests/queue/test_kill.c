@@ -223,7 +223,8 @@ no_acknowledged_task_is_lost_by_kills(void **state)
     struct guaco_keeper *keeper;
     unsigned seed = 4711;
 
-    assert_int_equal(guaco_keeper_open(&keeper, f->broker, NULL), GUACO_OK);
+    assert_int_equal(guaco_keeper_open(&keeper, f->broker, NULL, NULL),
+                     GUACO_OK);
     pid_t victims[2] = {start_victim(f, ledger), start_victim(f, ledger)};
     for (int i = 0; i < kills; i++) {
         /* The moment of the kill is what is tested; any will do. */

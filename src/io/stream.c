@@ -21,10 +21,11 @@
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/list.h"
+#include "io/stream_int.h"
+#include "io/tls_int.h"
 #include "os/clock.h"
 
 enum {
@@ -33,29 +34,7 @@ enum {
     FREE_OTHERS_MAX = 256,
     IOV_COUNT = 64,
     SENDFILE_BYTES = 1 << 20, /* in one call: others wait too */
-};
-
-enum node_kind { NODE_CHUNK, NODE_PIECE, NODE_FILE };
-
-struct guaco__stream_node {
-    struct guaco__stream_node *next;
-    enum node_kind kind;
-    union {
-        struct {
-            size_t from; /* sent so far */
-            size_t to;   /* filled so far */
-        } chunk;
-        struct {
-            struct guaco__stream_piece given;
-            size_t from;
-        } piece;
-        struct {
-            int fd;
-            off_t offset;
-            uint64_t left;
-        } file;
-    } as;
-    char bytes[]; /* CHUNK_BYTES in a chunk, none in the others */
+    CIPHER_BYTES_MAX = 1 << 20,
 };
 
 /* ---- the pool ---- */
@@ -64,6 +43,7 @@ void
 guaco__stream_pool_init(struct guaco__stream_pool *pool)
 {
     memset(pool, 0, sizeof(*pool));
+    guaco__buf_init(&pool->cipher, CIPHER_BYTES_MAX);
 }
 
 static void
@@ -82,13 +62,15 @@ guaco__stream_pool_release(struct guaco__stream_pool *pool)
 {
     free_list(pool->chunks);
     free_list(pool->others);
+    guaco__buf_release(&pool->cipher);
+    free(pool->plain);
     guaco__stream_pool_init(pool);
 }
 
 static struct guaco__stream_node *
-node_new(struct guaco__stream_pool *pool, enum node_kind kind)
+node_new(struct guaco__stream_pool *pool, enum guaco__stream_kind kind)
 {
-    bool is_chunk = kind == NODE_CHUNK;
+    bool is_chunk = kind == GUACO__STREAM_CHUNK;
     struct guaco__stream_node **free_nodes =
         is_chunk ? &pool->chunks : &pool->others;
     struct guaco__stream_node *node = *free_nodes;
@@ -112,7 +94,7 @@ node_new(struct guaco__stream_pool *pool, enum node_kind kind)
 static void
 node_free(struct guaco__stream_pool *pool, struct guaco__stream_node *node)
 {
-    bool is_chunk = node->kind == NODE_CHUNK;
+    bool is_chunk = node->kind == GUACO__STREAM_CHUNK;
     uint32_t *count = is_chunk ? &pool->chunk_count : &pool->other_count;
     struct guaco__stream_node **free_nodes =
         is_chunk ? &pool->chunks : &pool->others;
@@ -166,9 +148,8 @@ guaco__stream_init(struct guaco__stream *stream, struct guaco__loop *loop,
                               on_watch, NULL);
 }
 
-/* Take the first node off, its owner or descriptor released. */
-static void
-drop_first(struct guaco__stream *stream)
+void
+guaco__stream_drop_first(struct guaco__stream *stream)
 {
     struct guaco__stream_node *node = stream->first;
 
@@ -176,11 +157,11 @@ drop_first(struct guaco__stream *stream)
     if (stream->first == NULL)
         stream->last = NULL;
     switch (node->kind) {
-    case NODE_CHUNK: break;
-    case NODE_PIECE:
+    case GUACO__STREAM_CHUNK: break;
+    case GUACO__STREAM_PIECE:
         node->as.piece.given.release(node->as.piece.given.owner);
         break;
-    case NODE_FILE: close(node->as.file.fd); break;
+    case GUACO__STREAM_FILE: close(node->as.file.fd); break;
     }
     node_free(stream->pool, node);
 }
@@ -189,7 +170,7 @@ static void
 drop_all(struct guaco__stream *stream)
 {
     while (stream->first != NULL)
-        drop_first(stream);
+        guaco__stream_drop_first(stream);
     stream->queued_bytes = 0;
 }
 
@@ -199,9 +180,19 @@ guaco__stream_close(struct guaco__stream *stream)
     if (stream->fd < 0)
         return;
     guaco__watch_stop(&stream->watch);
+    if (stream->tls != NULL)
+        guaco__tls_close(stream);
     close(stream->fd);
     stream->fd = -1;
     drop_all(stream);
+}
+
+void
+guaco__stream_abandon(struct guaco__stream *stream)
+{
+    assert(stream->first == NULL);
+    guaco__watch_stop(&stream->watch);
+    stream->fd = -1;
 }
 
 void
@@ -212,6 +203,7 @@ guaco__stream_reset(struct guaco__stream *stream)
     if (stream->fd < 0)
         return;
     setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    stream->is_broken = true; /* no goodbye of TLS either */
     guaco__stream_close(stream);
 }
 
@@ -219,8 +211,11 @@ void
 guaco__stream_shutdown(struct guaco__stream *stream)
 {
     assert(stream->first == NULL || stream->is_broken);
-    if (stream->fd >= 0)
-        shutdown(stream->fd, SHUT_WR);
+    if (stream->fd < 0)
+        return;
+    if (stream->tls != NULL)
+        guaco__tls_shutdown(stream);
+    shutdown(stream->fd, SHUT_WR);
 }
 
 /* ---- reading ---- */
@@ -230,6 +225,8 @@ guaco__stream_recv(struct guaco__stream *stream, void *buf, size_t size)
 {
     ssize_t n;
 
+    if (stream->tls != NULL)
+        return guaco__tls_recv(stream, buf, size);
     do {
         n = recv(stream->fd, buf, size, 0);
     } while (n < 0 && errno == EINTR);
@@ -269,9 +266,9 @@ guaco__stream_reserve(struct guaco__stream *stream, size_t len)
     struct guaco__stream_node *node = stream->last;
 
     assert(len <= GUACO__STREAM_COPY_MAX);
-    if (node == NULL || node->kind != NODE_CHUNK ||
+    if (node == NULL || node->kind != GUACO__STREAM_CHUNK ||
         CHUNK_BYTES - node->as.chunk.to < len) {
-        node = node_new(stream->pool, NODE_CHUNK);
+        node = node_new(stream->pool, GUACO__STREAM_CHUNK);
         if (node == NULL)
             return NULL;
         append(stream, node);
@@ -285,7 +282,7 @@ guaco__stream_commit(struct guaco__stream *stream, size_t used)
     struct guaco__stream_node *node = stream->last;
 
     assert(node != NULL);
-    assert(node->kind == NODE_CHUNK);
+    assert(node->kind == GUACO__STREAM_CHUNK);
     assert(used <= CHUNK_BYTES - node->as.chunk.to);
     node->as.chunk.to += used;
     stream->queued_bytes += used;
@@ -338,7 +335,8 @@ guaco__stream_give(struct guaco__stream *stream,
         return rc;
     }
 
-    struct guaco__stream_node *node = node_new(stream->pool, NODE_PIECE);
+    struct guaco__stream_node *node =
+        node_new(stream->pool, GUACO__STREAM_PIECE);
 
     if (node == NULL)
         return GUACO_E_NOMEM;
@@ -361,7 +359,7 @@ guaco__stream_file(struct guaco__stream *stream, int fd, off_t offset,
     own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (own < 0)
         return GUACO_E_IO;
-    node = node_new(stream->pool, NODE_FILE);
+    node = node_new(stream->pool, GUACO__STREAM_FILE);
     if (node == NULL) {
         close(own);
         return GUACO_E_NOMEM;
@@ -376,13 +374,12 @@ guaco__stream_file(struct guaco__stream *stream, int fd, off_t offset,
 
 /* ---- sending ---- */
 
-/* The unsent bytes of a node in memory. */
-static struct iovec
-node_iovec(struct guaco__stream_node *node)
+struct iovec
+guaco__stream_iovec(struct guaco__stream_node *node)
 {
     struct iovec iov;
 
-    if (node->kind == NODE_CHUNK) {
+    if (node->kind == GUACO__STREAM_CHUNK) {
         iov.iov_base = node->bytes + node->as.chunk.from;
         iov.iov_len = node->as.chunk.to - node->as.chunk.from;
     } else {
@@ -394,25 +391,23 @@ node_iovec(struct guaco__stream_node *node)
     return iov;
 }
 
-/* `sent` bytes of the nodes in memory at the front are with the kernel. */
-static void
-advance(struct guaco__stream *stream, size_t sent)
+void
+guaco__stream_advance(struct guaco__stream *stream, size_t sent)
 {
     stream->queued_bytes -= sent;
-    stream->sent_bytes += sent;
-    while (stream->first != NULL && stream->first->kind != NODE_FILE) {
+    while (stream->first != NULL && stream->first->kind != GUACO__STREAM_FILE) {
         struct guaco__stream_node *node = stream->first;
-        size_t len = node_iovec(node).iov_len;
+        size_t len = guaco__stream_iovec(node).iov_len;
 
         if (sent < len) {
-            if (node->kind == NODE_CHUNK)
+            if (node->kind == GUACO__STREAM_CHUNK)
                 node->as.chunk.from += sent;
             else
                 node->as.piece.from += sent;
             return;
         }
         sent -= len;
-        drop_first(stream);
+        guaco__stream_drop_first(stream);
     }
     assert(sent == 0);
 }
@@ -428,10 +423,10 @@ send_memory(struct guaco__stream *stream)
     size_t offered = 0;
     ssize_t sent;
 
-    for (; node != NULL && node->kind != NODE_FILE &&
+    for (; node != NULL && node->kind != GUACO__STREAM_FILE &&
            message.msg_iovlen < IOV_COUNT;
          node = node->next) {
-        iov[message.msg_iovlen] = node_iovec(node);
+        iov[message.msg_iovlen] = guaco__stream_iovec(node);
         offered += iov[message.msg_iovlen++].iov_len;
     }
     if (message.msg_iovlen == 1)
@@ -442,7 +437,8 @@ send_memory(struct guaco__stream *stream)
                        MSG_NOSIGNAL | (node != NULL ? MSG_MORE : 0));
     if (sent < 0)
         return -1;
-    advance(stream, (size_t)sent);
+    stream->sent_bytes += (size_t)sent;
+    guaco__stream_advance(stream, (size_t)sent);
     return (size_t)sent == offered;
 }
 
@@ -463,7 +459,7 @@ send_file(struct guaco__stream *stream)
     stream->sent_bytes += (size_t)sent;
     node->as.file.left -= (uint64_t)sent;
     if (node->as.file.left == 0)
-        drop_first(stream);
+        guaco__stream_drop_first(stream);
     return (size_t)sent == want;
 }
 
@@ -471,9 +467,19 @@ send_file(struct guaco__stream *stream)
 static int
 send_all(struct guaco__stream *stream)
 {
+    if (stream->tls != NULL) {
+        int rc = guaco__tls_send(stream);
+
+        if (rc == GUACO_E_CLOSED) {
+            stream->is_broken = true;
+            drop_all(stream);
+        }
+        return rc;
+    }
     while (stream->first != NULL) {
-        int rc = stream->first->kind == NODE_FILE ? send_file(stream)
-                                                  : send_memory(stream);
+        int rc = stream->first->kind == GUACO__STREAM_FILE
+                     ? send_file(stream)
+                     : send_memory(stream);
 
         if (rc >= 0 || errno == EINTR)
             continue;

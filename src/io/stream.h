@@ -9,7 +9,8 @@
  * few system calls as there are files in it: one sendmsg for any number of
  * pieces.  Small pieces are copied together into chunks of a pool that all
  * streams of a loop share, large ones are kept with their owner's release, a
- * file is sent by sendfile.
+ * file is sent by sendfile.  With TLS the same queue is encrypted in records of
+ * up to 16 KiB as it leaves, files included.
  *
  * The descriptor is registered with the kernel once, for reading, and stays
  * so: only a full socket buffer (waiting to write) or a paused reader costs an
@@ -23,6 +24,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "guaco/error.h"
 #include "io/watch.h"
 
@@ -30,6 +32,9 @@
 #define GUACO__STREAM_COPY_MAX 4096
 
 struct guaco__stream_node;
+struct guaco__tls;
+struct guaco__tls_about;
+struct guaco__tls_session;
 
 /* Chunks and queue nodes for the streams of one loop, kept for reuse. */
 struct guaco__stream_pool {
@@ -37,6 +42,8 @@ struct guaco__stream_pool {
     struct guaco__stream_node *others; /* free */
     uint32_t chunk_count;
     uint32_t other_count;
+    struct guaco__buf cipher; /* private to TLS: what goes out next */
+    char *plain;              /* private to TLS: small pieces of a record */
 };
 
 void guaco__stream_pool_init(struct guaco__stream_pool *pool);
@@ -57,11 +64,13 @@ struct guaco__stream {
     struct guaco__stream_pool *pool;
     struct guaco__stream_node *first;
     struct guaco__stream_node *last;
+    struct guaco__tls_session *tls; /* NULL: plain */
     void (*on_event)(struct guaco__stream *stream, unsigned events);
     int fd;              /* -1 once closed */
     uint8_t interest;    /* GUACO__READABLE, GUACO__WRITABLE */
     bool is_broken;      /* sending failed: only close is left */
-    size_t queued_bytes; /* waiting to be sent, files included */
+    size_t queued_bytes; /* waiting to be sent, files included, and what is
+                            encrypted already */
     uint64_t sent_bytes; /* taken by the kernel since init */
 };
 
@@ -76,11 +85,38 @@ int guaco__stream_init(struct guaco__stream *stream, struct guaco__loop *loop,
                        void (*on_event)(struct guaco__stream *stream,
                                         unsigned events));
 
+/*
+ * Speak TLS as a server from here on, by the rules of `tls` (shared).  Then
+ * guaco__stream_handshake() until it answers 0, at each event: 0, it is done;
+ * GUACO_E_AGAIN; GUACO_E_PROTO: it failed, err says why, and the peer was told;
+ * GUACO_E_UNSUPPORTED: the peer speaks HTTP without TLS, and so does the stream
+ * now; GUACO_E_CLOSED.  After it the stream is as before, and close and
+ * shutdown say goodbye (close_notify).
+ *
+ * start_tls returns 0 or GUACO_E_NOMEM.
+ */
+int
+guaco__stream_start_tls(struct guaco__stream *stream, struct guaco__tls *tls);
+int
+guaco__stream_handshake(struct guaco__stream *stream, struct guaco_error *err);
+
+/* What it settled; NULL before, and without TLS. */
+const struct guaco__tls_about *
+guaco__stream_tls(const struct guaco__stream *stream);
+
+/* Bytes that were read from the socket wait to be taken: nothing will tell
+ * GUACO__READABLE for them. */
+bool guaco__stream_has_pending(const struct guaco__stream *stream);
+
 /* Close the socket and drop what is queued (owners are released).  Harmless
  * when closed. */
 void guaco__stream_close(struct guaco__stream *stream);
 
-/* The same, but the peer sees a reset in place of an orderly end, so that it
+/* The opposite of init: the descriptor is the caller's again.  Nothing may be
+ * queued. */
+void guaco__stream_abandon(struct guaco__stream *stream);
+
+/* As close, but the peer sees a reset in place of an orderly end, so that it
  * cannot take what it got for the whole. */
 void guaco__stream_reset(struct guaco__stream *stream);
 

@@ -67,7 +67,7 @@ read_some(struct guaco__conn *c, bool *has_read)
     char *at = is_behind ? guaco__buf_end(&c->in) : c->server->read_buf;
     ssize_t n = GUACO_E_AGAIN;
 
-    if (room > 0)
+    if (room > 0 && c->state != GUACO__CONN_HANDSHAKE)
         n = guaco__stream_recv(&c->stream, at, room);
     *has_read = n > 0;
     c->is_eof |= n == 0;
@@ -151,6 +151,7 @@ conn_free(struct guaco__conn *c)
         ops->peer_gone(server->app, &c->peer.face);
     server->stats.bytes_out += c->stream.sent_bytes;
     guaco__stream_close(&c->stream);
+    guaco__peer_release(&c->peer);
     guaco__buf_release(&c->in);
     guaco__deadline_clear(&c->deadline);
     guaco__deadline_clear(&c->send_deadline);
@@ -158,6 +159,45 @@ conn_free(struct guaco__conn *c)
     guaco__list_remove(&c->touched_link);
     free(c);
     guaco__server_conn_ended(server);
+}
+
+/* ---- HANDSHAKE ---- */
+
+/* The client speaks HTTP where TLS is spoken: it is told so in its own words. */
+static enum next
+refuse_plain(struct guaco__conn *c)
+{
+    c->server->stats.errors++;
+    if (guaco__answer_refuse(c, 400, GUACO_SLICE("GET")) < 0)
+        c->has_failed = true;
+    c->must_linger = true;
+    start_closing(c);
+    return NEXT_STEP;
+}
+
+static enum next
+step_handshake(struct guaco__conn *c, struct guaco__input *in)
+{
+    struct guaco_error err = {0};
+    bool has_read;
+    int rc = guaco__stream_handshake(&c->stream, &err);
+
+    if (rc == GUACO_E_AGAIN)
+        return NEXT_WAIT;
+    if (rc == GUACO_E_UNSUPPORTED)
+        return refuse_plain(c);
+    if (rc == GUACO_OK)
+        rc = guaco__peer_set_tls(&c->peer, guaco__stream_tls(&c->stream));
+    if (rc < 0) {
+        guaco__log(c->server->options.log, GUACO_LOG_DEBUG, "server",
+                   "%s from %s", err.text,
+                   c->peer.client_host[0] != '\0' ? c->peer.client_host : "-");
+        c->server->stats.errors++;
+        return break_off(c, GUACO_GONE_CLIENT);
+    }
+    c->state = GUACO__CONN_HEAD;
+    *in = read_some(c, &has_read); /* often the request came with its end */
+    return NEXT_STEP;
 }
 
 /* ---- HEAD ---- */
@@ -426,6 +466,7 @@ step(struct guaco__conn *c, struct guaco__input *in)
     if (c->has_failed && c->state != GUACO__CONN_CLOSED)
         return break_off(c, GUACO_GONE_CLIENT);
     switch ((enum guaco__conn_state)c->state) {
+    case GUACO__CONN_HANDSHAKE: return step_handshake(c, in);
     case GUACO__CONN_HEAD: return step_head(c, in);
     case GUACO__CONN_EXCHANGE: return step_exchange(c, in);
     case GUACO__CONN_SKIP: return step_skip(c, in);
@@ -482,6 +523,14 @@ run(struct guaco__conn *c, struct guaco__input *in)
 
 /* ---- between runs ---- */
 
+/* Bytes wait in TLS, which no event of the socket will tell of. */
+static bool
+has_unread_input(const struct guaco__conn *c)
+{
+    return (c->stream.interest & GUACO__READABLE) != 0 &&
+           guaco__stream_has_pending(&c->stream);
+}
+
 /* It stopped for the others' sake, not for want of work. */
 static void
 run_again(struct guaco__conn *c)
@@ -502,7 +551,7 @@ run_with(struct guaco__conn *c, struct guaco__input *in, bool has_read)
         guaco__conn_settle(c, has_read);
         if (c->has_failed || (c->x != NULL && guaco__answer_is_held(c->x)))
             guaco__conn_touch(c);
-        if (c->has_more)
+        if (c->has_more || has_unread_input(c))
             run_again(c);
         else if (c->server->state == GUACO__SERVER_DRAINING &&
                  !c->closes_when_idle)
@@ -515,10 +564,13 @@ run_with(struct guaco__conn *c, struct guaco__input *in, bool has_read)
 void
 guaco__conn_run(struct guaco__conn *c)
 {
-    struct guaco__input in = kept_input(c);
+    bool has_read = false;
+    struct guaco__input in;
 
-    if (!c->is_running)
-        run_with(c, &in, false);
+    if (c->is_running)
+        return;
+    in = has_unread_input(c) ? read_some(c, &has_read) : kept_input(c);
+    run_with(c, &in, has_read);
 }
 
 static void
@@ -566,7 +618,7 @@ guaco__conns_run_touched(struct guaco__server *server)
 
 int
 guaco__conn_open(struct guaco__server *server, int fd,
-                 const struct sockaddr_storage *from)
+                 const struct sockaddr_storage *from, bool is_tls)
 {
     struct guaco__conn *c = calloc(1, sizeof(*c));
     int rc;
@@ -576,10 +628,16 @@ guaco__conn_open(struct guaco__server *server, int fd,
     c->server = server;
     rc = guaco__stream_init(&c->stream, server->loop, &server->pool, fd,
                             on_event);
+    if (rc == GUACO_OK && is_tls) {
+        rc = guaco__stream_start_tls(&c->stream, server->tls);
+        if (rc < 0)
+            guaco__stream_abandon(&c->stream);
+    }
     if (rc < 0) {
         free(c);
         return rc;
     }
+    c->state = is_tls ? GUACO__CONN_HANDSHAKE : GUACO__CONN_HEAD;
     guaco__list_init(&c->link);
     guaco__list_init(&c->touched_link);
     guaco__deadline_init(&c->deadline);
@@ -591,7 +649,9 @@ guaco__conn_open(struct guaco__server *server, int fd,
     guaco__list_push(&server->conns, &c->link);
     server->stats.connections++;
     server->stats.connections_open++;
-    guaco__deadline_set(&server->deadlines, &c->deadline, GUACO__DEADLINE_IDLE,
+    guaco__deadline_set(&server->deadlines, &c->deadline,
+                        is_tls ? GUACO__DEADLINE_HANDSHAKE
+                               : GUACO__DEADLINE_IDLE,
                         guaco__server_now_ms(server));
     return GUACO_OK;
 }
@@ -663,6 +723,7 @@ guaco__conn_expired(struct guaco__deadlines *all,
         start_closing(c);
         guaco__conn_run(c);
         break;
+    case GUACO__DEADLINE_HANDSHAKE:
     case GUACO__DEADLINE_SEND:
     case GUACO__DEADLINE_IDLE:
     case GUACO__DEADLINE_LINGER:

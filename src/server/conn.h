@@ -5,6 +5,7 @@
  * One HTTP/1 connection.  guaco__conn_run() is the only place that moves it
  * from state to state; reading its switch is reading its life:
  *
+ *   HANDSHAKE -> HEAD                       with TLS
  *   HEAD -> EXCHANGE -> HEAD ...            requests, one after another
  *           EXCHANGE -> SKIP -> HEAD        the body was not read by anyone
  *           EXCHANGE -> SOCKET -> CLOSING   a WebSocket
@@ -21,6 +22,7 @@
 #include "server/server_int.h"
 
 enum guaco__conn_state {
+    GUACO__CONN_HANDSHAKE,
     GUACO__CONN_HEAD,
     GUACO__CONN_EXCHANGE,
     GUACO__CONN_SKIP,
@@ -64,7 +66,7 @@ struct guaco__conn {
 /* Take the connected, non-blocking socket `fd`.  Returns 0, GUACO_E_NOMEM or
  * GUACO_E_IO; on failure fd stays the caller's. */
 int guaco__conn_open(struct guaco__server *server, int fd,
-                     const struct sockaddr_storage *from);
+                     const struct sockaddr_storage *from, bool is_tls);
 
 /* Go on as far as it goes; may free the connection.  Not from inside an op. */
 void guaco__conn_run(struct guaco__conn *conn);

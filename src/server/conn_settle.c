@@ -49,6 +49,7 @@ static void
 settle_deadline(struct guaco__conn *c, bool has_read)
 {
     switch ((enum guaco__conn_state)c->state) {
+    case GUACO__CONN_HANDSHAKE: break; /* its deadline holds from the start */
     case GUACO__CONN_HEAD: settle_head(c, has_read); break;
     case GUACO__CONN_EXCHANGE:
         if (c->x->body_is_done || c->x->expects_continue || c->has_unread)

@@ -19,6 +19,7 @@
 #include "io/timer.h"
 
 enum guaco__deadline_kind {
+    GUACO__DEADLINE_HANDSHAKE,
     GUACO__DEADLINE_HEAD,
     GUACO__DEADLINE_BODY,
     GUACO__DEADLINE_IDLE,

@@ -4,8 +4,11 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
+
+#include "io/tls.h"
 
 static void
 name_address(const struct sockaddr_storage *at, char *host, size_t size,
@@ -47,4 +50,38 @@ guaco__peer_init(struct guaco__peer *peer, int fd,
     peer->face.server_host = peer->server_host;
     if (!peer->face.is_unix && peer->client_host[0] != '\0')
         peer->face.client_host = peer->client_host;
+}
+
+static struct guaco_slice
+text_or_empty(const char *text)
+{
+    return (struct guaco_slice){text, text == NULL ? 0 : strlen(text)};
+}
+
+int
+guaco__peer_set_tls(struct guaco__peer *peer,
+                    const struct guaco__tls_about *about)
+{
+    struct guaco_tls *tls = malloc(sizeof(*tls));
+
+    if (tls == NULL)
+        return GUACO_E_NOMEM;
+    *tls = (struct guaco_tls){
+        .version = about->version,
+        .cipher_suite = about->cipher_suite,
+        .server_name = text_or_empty(about->server_name),
+        .server_cert = about->server_pem,
+        .client_certs = about->client_pem,
+        .client_name = text_or_empty(about->client_name),
+    };
+    peer->face.is_tls = true;
+    peer->face.tls = tls;
+    return GUACO_OK;
+}
+
+void
+guaco__peer_release(struct guaco__peer *peer)
+{
+    free((void *)(uintptr_t)peer->face.tls);
+    peer->face.tls = NULL;
 }

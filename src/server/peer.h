@@ -5,6 +5,8 @@
 
 #include "guaco/http/app.h"
 
+struct guaco__tls_about;
+
 /* The two ends of a connection with the text of their addresses. */
 struct guaco__peer {
     struct guaco_peer face;
@@ -15,5 +17,12 @@ struct guaco__peer {
 /* Name both ends of the socket `fd`, whose other end is `from`. */
 void guaco__peer_init(struct guaco__peer *peer, int fd,
                       const struct sockaddr_storage *from);
+
+/* Its TLS handshake has settled *about, which outlives the peer.  Returns 0 or
+ * GUACO_E_NOMEM. */
+int guaco__peer_set_tls(struct guaco__peer *peer,
+                        const struct guaco__tls_about *about);
+
+void guaco__peer_release(struct guaco__peer *peer);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "http/fields.h"
+#include "io/tls.h"
 #include "server/conn.h"
 #include "server/server_int.h"
 
@@ -38,6 +39,7 @@ guaco__server_options_init(struct guaco__server_options *options)
                 .out_high_bytes = 65536,
                 .out_low_bytes = 16384,
                 .drain_bytes_max = 262144,
+                .handshake_ms = 10000,
                 .head_ms = 15000,
                 .body_ms = 30000,
                 .idle_ms = 75000,
@@ -122,6 +124,7 @@ set_timeouts(struct guaco__server *server)
     const struct guaco__server_limits *l = &server->options.limits;
     uint32_t *lengths_ms = server->deadlines.lengths_ms;
 
+    lengths_ms[GUACO__DEADLINE_HANDSHAKE] = l->handshake_ms;
     lengths_ms[GUACO__DEADLINE_HEAD] = l->head_ms;
     lengths_ms[GUACO__DEADLINE_BODY] = l->body_ms;
     lengths_ms[GUACO__DEADLINE_IDLE] = l->idle_ms;
@@ -295,6 +298,8 @@ guaco__server_free(struct guaco__server *server)
     guaco__access_release(&server->access);
     guaco__exchanges_release(server);
     guaco__stream_pool_release(&server->pool);
+    guaco__tls_unref(server->tls);
+    server->tls = NULL;
     guaco__server_unref(server);
 }
 
@@ -338,16 +343,17 @@ set_accepting(struct guaco__server *server, bool is_on)
 struct listening {
     struct guaco__listener listener; /* first */
     struct guaco__server *server;
+    bool is_tls;
 };
 
 static void
 on_accept(struct guaco__listener *listener, int fd,
           const struct sockaddr_storage *from)
 {
-    struct guaco__server *server =
-        ((struct listening *)(void *)listener)->server;
+    const struct listening *listening = (void *)listener;
+    struct guaco__server *server = listening->server;
 
-    if (guaco__conn_open(server, fd, from) < 0) {
+    if (guaco__conn_open(server, fd, from, listening->is_tls) < 0) {
         guaco__log(server->options.log, GUACO_LOG_ERROR, "server",
                    "out of memory for a connection");
         close(fd);
@@ -358,9 +364,9 @@ on_accept(struct guaco__listener *listener, int fd,
         set_accepting(server, false);
 }
 
-int
-guaco__server_listen(struct guaco__server *server, int fd,
-                     struct guaco_error *err)
+static int
+listen_on(struct guaco__server *server, int fd, bool is_tls,
+          struct guaco_error *err)
 {
     struct listening *listening;
     int rc;
@@ -374,6 +380,7 @@ guaco__server_listen(struct guaco__server *server, int fd,
     if (listening == NULL)
         return guaco_fail(err, GUACO_E_NOMEM, 0, "a listener");
     listening->server = server;
+    listening->is_tls = is_tls;
     rc = guaco__listener_init(&listening->listener, server->loop, fd,
                               server->options.log, on_accept, err);
     if (rc < 0) {
@@ -382,6 +389,32 @@ guaco__server_listen(struct guaco__server *server, int fd,
     }
     server->listeners[server->listener_count++] = &listening->listener;
     return GUACO_OK;
+}
+
+int
+guaco__server_listen(struct guaco__server *server, int fd,
+                     struct guaco_error *err)
+{
+    return listen_on(server, fd, false, err);
+}
+
+int
+guaco__server_listen_tls(struct guaco__server *server, int fd,
+                         struct guaco_error *err)
+{
+    if (server->tls == NULL)
+        return guaco_fail(err, GUACO_E_STATE, 0,
+                          "TLS needs a certificate (--ssl-certfile)");
+    return listen_on(server, fd, true, err);
+}
+
+void
+guaco__server_set_tls(struct guaco__server *server, struct guaco__tls *tls)
+{
+    struct guaco__tls *before = server->tls;
+
+    server->tls = guaco__tls_ref(tls);
+    guaco__tls_unref(before);
 }
 
 int
@@ -409,9 +442,9 @@ guaco__server_start(struct guaco__server *server, struct guaco_error *err)
     return GUACO_OK;
 }
 
-int
-guaco__server_adopt(struct guaco__server *server, int fd,
-                    struct guaco_error *err)
+static int
+adopt(struct guaco__server *server, int fd, bool is_tls,
+      struct guaco_error *err)
 {
     struct sockaddr_storage from = {0};
     socklen_t len = sizeof(from);
@@ -428,8 +461,22 @@ guaco__server_adopt(struct guaco__server *server, int fd,
         getpeername(fd, (struct sockaddr *)&from, &len) < 0)
         return guaco_fail(err, GUACO_E_IO, errno, "adopt descriptor %d", fd);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* if TCP */
-    rc = guaco__conn_open(server, fd, &from);
+    rc = guaco__conn_open(server, fd, &from, is_tls);
     return rc < 0 ? guaco_fail(err, rc, 0, "adopt descriptor %d", fd) : rc;
+}
+
+int
+guaco__server_adopt(struct guaco__server *server, int fd,
+                    struct guaco_error *err)
+{
+    return adopt(server, fd, false, err);
+}
+
+int
+guaco__server_adopt_tls(struct guaco__server *server, int fd,
+                        struct guaco_error *err)
+{
+    return adopt(server, fd, true, err);
 }
 
 void

@@ -31,6 +31,7 @@
 struct guaco__loop;
 struct guaco_log;
 struct guaco__server;
+struct guaco__tls;
 
 /* Every limit, with the default in brackets.  Times of 0 switch that timeout
  * off, counts of 0 mean no limit; sizes are never without one. */
@@ -51,12 +52,13 @@ struct guaco__server_limits {
     uint64_t drain_bytes_max; /* of an unread body read away to keep the
                                  connection (262144) */
 
-    uint32_t head_ms;   /* first byte to the end of the head: 408 (15000) */
-    uint32_t body_ms;   /* between two pieces of a body: 408 (30000) */
-    uint32_t idle_ms;   /* keep-alive, nothing from the client (75000) */
-    uint32_t send_ms;   /* nothing taken by the client (30000) */
-    uint32_t drain_ms;  /* idle while the server drains (250) */
-    uint32_t linger_ms; /* after our side was shut, for the last bytes to be
+    uint32_t handshake_ms; /* of TLS, from accept to its end (10000) */
+    uint32_t head_ms;      /* first byte to the end of the head: 408 (15000) */
+    uint32_t body_ms;      /* between two pieces of a body: 408 (30000) */
+    uint32_t idle_ms;      /* keep-alive, nothing from the client (75000) */
+    uint32_t send_ms;      /* nothing taken by the client (30000) */
+    uint32_t drain_ms;     /* idle while the server drains (250) */
+    uint32_t linger_ms;    /* after our side was shut, for the last bytes to be
                            read by the client (2000) */
 
     size_t ws_message_bytes_max;  /* inflated: close 1009 (1 MiB) */
@@ -120,15 +122,26 @@ int guaco__server_new(struct guaco__server **server, struct guaco__loop *loop,
 int guaco__server_listen(struct guaco__server *server, int fd,
                          struct guaco_error *err);
 
+/* The same for a socket whose clients speak TLS; after set_tls. */
+int guaco__server_listen_tls(struct guaco__server *server, int fd,
+                             struct guaco_error *err);
+
+/* The certificates (shared) of connections that are accepted from now on, for
+ * the sockets that speak TLS; at any time. */
+void
+guaco__server_set_tls(struct guaco__server *server, struct guaco__tls *tls);
+
 /* Call app->ops->start, then accept.  Returns 0, what the application failed
  * with, or GUACO_E_STATE, GUACO_E_IO. */
 int guaco__server_start(struct guaco__server *server, struct guaco_error *err);
 
-/* Takes the connected stream socket `fd` as if it had been accepted.  After
- * start.  Returns 0, GUACO_E_STATE (draining), GUACO_E_LIMIT, GUACO_E_NOMEM or
+/* Takes the connected stream socket `fd` as if it had been accepted from a
+ * listener of either kind.  After start.  Returns 0, GUACO_E_STATE (draining), GUACO_E_LIMIT, GUACO_E_NOMEM or
  * GUACO_E_IO; on failure fd stays the caller's. */
 int guaco__server_adopt(struct guaco__server *server, int fd,
                         struct guaco_error *err);
+int guaco__server_adopt_tls(struct guaco__server *server, int fd,
+                            struct guaco_error *err);
 
 /*
  * Stop accepting (the listeners stay open until free, so that what the kernel

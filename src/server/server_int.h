@@ -46,6 +46,7 @@ struct guaco__server {
     bool exhausted_is_told;
     bool accepting_is_paused; /* at connections_max */
 
+    struct guaco__tls *tls; /* NULL: no socket speaks TLS */
     struct guaco__listener *listeners[GUACO__LISTENERS_MAX];
     unsigned listener_count;
 

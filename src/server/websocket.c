@@ -51,7 +51,8 @@ guaco__socket_prepare(struct guaco__exchange *x,
     x->socket->handshake.key.at = key;
     x->request.subprotocols = (struct guaco_slice){protocols, protocols_len};
     x->request.kind = GUACO_REQUEST_WEBSOCKET;
-    x->request.scheme = GUACO_SLICE("ws");
+    x->request.scheme =
+        x->conn->peer.face.is_tls ? GUACO_SLICE("wss") : GUACO_SLICE("ws");
     return GUACO_OK;
 }
 

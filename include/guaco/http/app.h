@@ -48,6 +48,17 @@ struct guaco_field {
     struct guaco_slice value; /* without surrounding white space */
 };
 
+/* What the TLS handshake of a connection has settled.  Certificates are PEM. */
+struct guaco_tls {
+    uint16_t version;                /* 0x0303 is TLS 1.2, 0x0304 TLS 1.3 */
+    uint16_t cipher_suite;           /* IANA's number */
+    struct guaco_slice server_name;  /* what the client asked for; or empty */
+    struct guaco_slice server_cert;  /* the server's own */
+    struct guaco_slice client_certs; /* the client's, checked, and its chain,
+                                        one behind the other; or empty */
+    struct guaco_slice client_name;  /* its subject (RFC 4514); or empty */
+};
+
 /* The two ends of a connection, the same for all its requests. */
 struct guaco_peer {
     const char
@@ -58,6 +69,7 @@ struct guaco_peer {
     bool is_unix;
     bool is_tls;
     void *app_cache; /* the application's, NULL at first; see ops->peer_gone */
+    const struct guaco_tls *tls; /* with is_tls; lives as long as the peer */
 };
 
 enum guaco_request_kind {

@@ -30,6 +30,7 @@ _log = logging.getLogger("guaco.error")
 _CHOICES = {
     "interface": ("auto", "asgi", "wsgi"),
     "lifespan": ("auto", "on", "off"),
+    "forwarded_header": ("x-forwarded", "forwarded"),
 }
 
 # What Server understands beside what the core's table of limits has.
@@ -42,6 +43,8 @@ _OPTIONS = frozenset(
         "date_header",
         "factory",
         "fd",
+        "forwarded_allow_ips",
+        "forwarded_header",
         "host",
         "interface",
         "lifespan",
@@ -55,6 +58,9 @@ _OPTIONS = frozenset(
         "limit_ws_message_bytes",
         "log_level",
         "port",
+        "proxy_allow_from",
+        "proxy_headers",
+        "proxy_protocol",
         "root_path",
         "server_header",
         "threads",

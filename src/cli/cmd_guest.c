@@ -215,8 +215,57 @@ take_limits(const struct guest *g, struct guaco__server_limits *l)
         l->ws_frame_bytes_max = l->ws_message_bytes_max;
 }
 
-static void
-take_options(struct guest *g, struct guaco__server_options *options)
+/* Hand each text of the list `name` to take(ctx). */
+static int
+each_text(const struct guest *g, const char *name,
+          int (*take)(void *ctx, struct guaco_slice text,
+                      struct guaco_error *err),
+          void *ctx, struct guaco_error *err)
+{
+    const struct guaco__json *list = guaco__json_get(g->options, name);
+
+    if (list == NULL || list->type != GUACO__JSON_ARRAY)
+        return GUACO_OK;
+    for (const struct guaco__json *item = list->as.items.first; item != NULL;
+         item = item->next) {
+        int rc = item->type == GUACO__JSON_TEXT ? take(ctx, item->as.text, err)
+                                                : GUACO_OK;
+
+        if (rc < 0)
+            return rc;
+    }
+    return GUACO_OK;
+}
+
+static int
+take_trust(void *ctx, struct guaco_slice text, struct guaco_error *err)
+{
+    return guaco__trust_add(ctx, text, err);
+}
+
+static int
+take_proxies(const struct guest *g, struct guaco__proxies *proxies,
+             struct guaco_error *err)
+{
+    int rc =
+        each_text(g, "forwarded_allow_ips", take_trust, &proxies->headers, err);
+
+    if (rc == GUACO_OK)
+        rc = each_text(g, "proxy_allow_from", take_trust, &proxies->protocol,
+                       err);
+    if (strcmp(guaco__json_text(g->options, "forwarded_header", ""),
+               "forwarded") == 0)
+        proxies->family = GUACO__FORWARDED_RFC7239;
+    proxies->reads_protocol =
+        guaco__json_bool(g->options, "proxy_protocol", false);
+    guaco__proxies_settle(proxies,
+                          guaco__json_bool(g->options, "proxy_headers", true));
+    return rc;
+}
+
+static int
+take_options(struct guest *g, struct guaco__server_options *options,
+             struct guaco_error *err)
 {
     int level =
         guaco__log_level_find(guaco__json_text(g->options, "log_level", ""));
@@ -236,6 +285,7 @@ take_options(struct guest *g, struct guaco__server_options *options)
     options->on_exhausted = on_exhausted;
     options->ctx = g;
     g->grace_ms = take_ms(g, "timeout_graceful_shutdown", 30000);
+    return take_proxies(g, &options->proxies, err);
 }
 
 /* ---- the shared object ---- */
@@ -340,8 +390,9 @@ start(struct guest *g, struct guaco_error *err)
 
     if (rc < 0)
         return rc;
-    take_options(g, &options);
-    rc = guaco__loop_new(&g->loop, err);
+    rc = take_options(g, &options, err);
+    if (rc == GUACO_OK)
+        rc = guaco__loop_new(&g->loop, err);
     if (rc == GUACO_OK)
         rc = watch_all(g, err);
     if (rc == GUACO_OK)

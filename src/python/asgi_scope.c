@@ -226,7 +226,7 @@ peer_of(const struct guaco_request *request)
         PyErr_NoMemory();
         return NULL;
     }
-    peer->client = address_of(of->client_host, of->client_port, of->is_unix);
+    peer->client = address_of(of->client_host, of->client_port, false);
     peer->server = address_of(of->server_host, of->server_port, of->is_unix);
     if (peer->client == NULL || peer->server == NULL) {
         guaco__asgi_peer_free(peer);
@@ -239,13 +239,13 @@ peer_of(const struct guaco_request *request)
 /* ---- the path ----------------------------------------------------------- */
 
 static PyObject *
-path_new(const struct guaco__asgi *asgi, struct guaco_slice raw)
+path_new(PyObject *root, struct guaco_slice raw)
 {
     PyObject *path = guaco__path_decode(raw, false);
-    if (path == NULL || PyUnicode_GET_LENGTH(asgi->options.root_path) == 0)
+    if (path == NULL || PyUnicode_GET_LENGTH(root) == 0)
         return path;
     /* The proxy took the prefix off; a path includes it (ASGI, root_path). */
-    PyObject *full = PyUnicode_Concat(asgi->options.root_path, path);
+    PyObject *full = PyUnicode_Concat(root, path);
     Py_DECREF(path);
     return full;
 }
@@ -258,7 +258,7 @@ path_see(const struct guaco__asgi *asgi, struct guaco__asgi_seen *seen,
     if (seen->raw_path != NULL && guaco__bytes_equal(seen->raw_path, raw))
         return 0;
     PyObject *raw_path = guaco__bytes_of(&asgi->st->gateway, raw);
-    PyObject *path = path_new(asgi, raw);
+    PyObject *path = path_new(asgi->options.root_path, raw);
     if (raw_path == NULL || path == NULL) {
         Py_XDECREF(raw_path);
         Py_XDECREF(path);
@@ -267,6 +267,23 @@ path_see(const struct guaco__asgi *asgi, struct guaco__asgi_seen *seen,
     Py_XSETREF(seen->raw_path, raw_path);
     Py_XSETREF(seen->path, path);
     return 0;
+}
+
+/* The proxy names the root path of this request, in place of the option. */
+static int
+put_prefix(PyObject *scope, const struct guaco__gateway_state *gw,
+           const struct guaco_request *request)
+{
+    PyObject *root = guaco__path_decode(request->prefix, false);
+    PyObject *path = root == NULL ? NULL : path_new(root, request->path);
+    int rc = path == NULL ? -1
+             : PyDict_SetItem(scope, gw->t_root_path, root) < 0
+                 ? -1
+                 : PyDict_SetItem(scope, gw->t_path, path);
+
+    Py_XDECREF(root);
+    Py_XDECREF(path);
+    return rc;
 }
 
 /* ---- extensions --------------------------------------------------------- */
@@ -356,7 +373,7 @@ put_unusual(struct guaco__asgi *asgi, PyObject *scope,
     if ((request->version_major != 1 || request->version_minor != 1) &&
         PyDict_SetItem(scope, gw->t_http_version, version_of(gw, request)) < 0)
         return -1;
-    if (request->peer->is_tls &&
+    if (guaco__is_secure(request) &&
         PyDict_SetItem(scope, gw->t_scheme,
                        is_websocket ? gw->t_wss : gw->t_https) < 0)
         return -1;
@@ -366,6 +383,8 @@ put_unusual(struct guaco__asgi *asgi, PyObject *scope,
         return -1;
     if (request->query.len > 0 &&
         put(scope, gw->t_query_string, guaco__bytes_of(gw, request->query)) < 0)
+        return -1;
+    if (request->prefix.len > 0 && put_prefix(scope, gw, request) < 0)
         return -1;
     if (asgi->options.state != Py_None &&
         put(scope, gw->t_state, PyDict_Copy(asgi->options.state)) < 0)

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+#include "guaco/http/app.h"
 #include "guaco/slice.h"
 #include "http/fields.h"
 
@@ -169,6 +170,14 @@ PyObject *guaco__method_of(const struct guaco__gateway_state *gw,
 /* `path` without percent-encoding (RFC 3986 2.1; what is no valid triplet
  * stays), as str: of UTF-8 with replacement characters, or of Latin-1. */
 PyObject *guaco__path_decode(struct guaco_slice path, bool latin1);
+
+/* "https" or "wss". */
+static inline bool
+guaco__is_secure(const struct guaco_request *request)
+{
+    return guaco_slice_equals(request->scheme, GUACO_SLICE("https")) ||
+           guaco_slice_equals(request->scheme, GUACO_SLICE("wss"));
+}
 
 /* True when `text` holds exactly the bytes of `want`. */
 static inline bool

@@ -28,7 +28,7 @@
 #include "base/log.h"
 #include "loop.h"
 #include "module.h"
-#include "server/server.h"
+#include "server_options.h"
 
 typedef struct {
     PyObject_HEAD
@@ -145,7 +145,7 @@ read_options(PyObject *from, struct guaco__server_options *into)
         into->server_name = NULL;
     into->has_date = flag(from, "date_header", true);
     into->ws_deflate = flag(from, "ws_deflate", true);
-    return 0;
+    return guaco__py_front_options(from, into);
 }
 
 /* hooks[name], borrowed; KeyError when it is missing. */

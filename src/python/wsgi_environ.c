@@ -339,6 +339,21 @@ put_input(struct guaco__wsgi *wsgi, PyObject *env, struct guaco_exchange *x)
     return rc;
 }
 
+/* The proxy says where the application is mounted, in place of the option. */
+static int
+put_prefix(const struct guaco__gateway_state *gw, PyObject *env,
+           const struct guaco_request *request)
+{
+    PyObject *root = guaco__path_decode(request->prefix, true);
+    if (root == NULL)
+        return -1;
+    int rc = PyDict_SetItem(env, gw->t_SCRIPT_NAME, root);
+    if (rc == 0)
+        rc = put(env, gw->t_PATH_INFO, path_info(root, request->path));
+    Py_DECREF(root);
+    return rc;
+}
+
 static int
 put_unusual(struct guaco__gateway_state *gw, PyObject *env,
             const struct guaco_request *request)
@@ -348,8 +363,10 @@ put_unusual(struct guaco__gateway_state *gw, PyObject *env,
                        request->version_major == 2 ? gw->t_HTTP_2
                                                    : gw->t_HTTP_10) < 0)
         return -1;
-    if (request->peer->is_tls &&
+    if (guaco__is_secure(request) &&
         PyDict_SetItem(env, gw->t_wsgi_url_scheme, gw->t_https) < 0)
+        return -1;
+    if (request->prefix.len > 0 && put_prefix(gw, env, request) < 0)
         return -1;
     if (request->query.len > 0 &&
         put(env, gw->t_QUERY_STRING, latin1(request->query)) < 0)

@@ -96,6 +96,23 @@ const struct guaco__option guaco__option_table[] = {
     LIST("reload-dir", TREE, "FOLDER",
          "folder to watch for --reload (the --app-dir); may be repeated"),
 
+    /* ---- proxies in front ---- */
+    FLAG("proxy-headers", WEB, "true",
+         "let the proxies of --forwarded-allow-ips say client, scheme, host "
+         "and prefix"),
+    {.name = "forwarded-allow-ips", .commands = WEB,
+     .kind = GUACO__OPTION_LIST, .operand = "ADDRESS",
+     .variable = "FORWARDED_ALLOW_IPS",
+     .help = "address, network, unix or * of a proxy (nobody); may be "
+             "repeated"},
+    CHOICE("forwarded-header", WEB, "x-forwarded|forwarded", "x-forwarded",
+           "what these proxies write: X-Forwarded-* or the one of RFC 7239"),
+    FLAG("proxy-protocol", WEB, "false",
+         "each connection begins with a PROXY header, version 1 or 2"),
+    LIST("proxy-allow-from", WEB, "ADDRESS",
+         "who may connect then (those of --forwarded-allow-ips); may be "
+         "repeated"),
+
     /* ---- the application ---- */
     CHOICE("interface", WEB, "auto|asgi|wsgi", "auto",
            "what the application speaks"),

@@ -144,11 +144,9 @@ static void
 conn_free(struct guaco__conn *c)
 {
     struct guaco__server *server = c->server;
-    const struct guaco_app_ops *ops = server->app->ops;
 
     assert(c->x == NULL);
-    if (ops->peer_gone != NULL && c->peer.face.app_cache != NULL)
-        ops->peer_gone(server->app, &c->peer.face);
+    guaco__server_peer_gone(server, &c->peer);
     server->stats.bytes_out += c->stream.sent_bytes;
     guaco__stream_close(&c->stream);
     guaco__peer_release(&c->peer);
@@ -264,6 +262,8 @@ begin(struct guaco__conn *c, struct guaco__input *in,
         return refuse(c, head, 503);
     if (status == 101)
         rc = guaco__socket_prepare(c->x, head, &request);
+    if (rc == GUACO_OK)
+        rc = guaco__proxy_apply(c->x);
     take(in, head->bytes);
     c->request_count++;
     server->stats.requests++;
@@ -273,6 +273,8 @@ begin(struct guaco__conn *c, struct guaco__input *in,
     c->state = GUACO__CONN_EXCHANGE;
     if (rc == GUACO_OK)
         rc = guaco__request_begin(c->x, in->len);
+    if (rc == GUACO_E_PROTO && !c->x->is_begun)
+        return fail_exchange(c, GUACO_GONE_PROTO, 400);
     return rc < 0 ? fail_exchange(c, GUACO_GONE_ABORTED, 503) : NEXT_STEP;
 }
 
@@ -466,6 +468,8 @@ step(struct guaco__conn *c, struct guaco__input *in)
     if (c->has_failed && c->state != GUACO__CONN_CLOSED)
         return break_off(c, GUACO_GONE_CLIENT);
     switch ((enum guaco__conn_state)c->state) {
+    case GUACO__CONN_PROXY:
+        return c->is_eof ? break_off(c, GUACO_GONE_CLIENT) : NEXT_WAIT;
     case GUACO__CONN_HANDSHAKE: return step_handshake(c, in);
     case GUACO__CONN_HEAD: return step_head(c, in);
     case GUACO__CONN_EXCHANGE: return step_exchange(c, in);
@@ -578,9 +582,9 @@ on_event(struct guaco__stream *stream, unsigned events)
 {
     struct guaco__conn *c = (struct guaco__conn *)(void *)stream;
     bool has_read = false;
-    struct guaco__input in = (events & GUACO__READABLE) != 0
-                                 ? read_some(c, &has_read)
-                                 : kept_input(c);
+    bool may_read = (events & GUACO__READABLE) != 0 &&
+                    (c->state != GUACO__CONN_PROXY || guaco__proxy_greet(c));
+    struct guaco__input in = may_read ? read_some(c, &has_read) : kept_input(c);
 
     run_with(c, &in, has_read);
 }
@@ -616,16 +620,42 @@ guaco__conns_run_touched(struct guaco__server *server)
 
 /* ---- life ---- */
 
+/* One of the states before the first request, with its deadline. */
+static void
+enter(struct guaco__conn *c, enum guaco__conn_state state,
+      enum guaco__deadline_kind kind)
+{
+    c->state = (uint8_t)state;
+    guaco__deadline_set(&c->server->deadlines, &c->deadline, kind,
+                        guaco__server_now_ms(c->server));
+}
+
+void
+guaco__conn_greeted(struct guaco__conn *c)
+{
+    if (c->stream.tls != NULL)
+        enter(c, GUACO__CONN_HANDSHAKE, GUACO__DEADLINE_HANDSHAKE);
+    else
+        enter(c, GUACO__CONN_HEAD, GUACO__DEADLINE_IDLE);
+}
+
 int
 guaco__conn_open(struct guaco__server *server, int fd,
                  const struct sockaddr_storage *from, bool is_tls)
 {
+    const struct guaco__proxies *proxies = &server->options.proxies;
     struct guaco__conn *c = calloc(1, sizeof(*c));
     int rc;
 
     if (c == NULL)
         return GUACO_E_NOMEM;
     c->server = server;
+    guaco__peer_init(&c->peer, fd, from);
+    if (proxies->reads_protocol &&
+        !guaco__trust_has(&proxies->protocol, &c->peer.client)) {
+        free(c);
+        return GUACO_E_INVALID;
+    }
     rc = guaco__stream_init(&c->stream, server->loop, &server->pool, fd,
                             on_event);
     if (rc == GUACO_OK && is_tls) {
@@ -637,7 +667,6 @@ guaco__conn_open(struct guaco__server *server, int fd,
         free(c);
         return rc;
     }
-    c->state = is_tls ? GUACO__CONN_HANDSHAKE : GUACO__CONN_HEAD;
     guaco__list_init(&c->link);
     guaco__list_init(&c->touched_link);
     guaco__deadline_init(&c->deadline);
@@ -645,21 +674,20 @@ guaco__conn_open(struct guaco__server *server, int fd,
     guaco_http_parser_init(&c->parser, &server->http_limits);
     guaco__buf_init(&c->in,
                     server->options.limits.head_bytes_max + GUACO__READ_BYTES);
-    guaco__peer_init(&c->peer, fd, from);
     guaco__list_push(&server->conns, &c->link);
     server->stats.connections++;
     server->stats.connections_open++;
-    guaco__deadline_set(&server->deadlines, &c->deadline,
-                        is_tls ? GUACO__DEADLINE_HANDSHAKE
-                               : GUACO__DEADLINE_IDLE,
-                        guaco__server_now_ms(server));
+    if (proxies->reads_protocol)
+        enter(c, GUACO__CONN_PROXY, GUACO__DEADLINE_HEAD);
+    else
+        guaco__conn_greeted(c);
     return GUACO_OK;
 }
 
 void
 guaco__conn_drain(struct guaco__conn *c)
 {
-    if (c->state != GUACO__CONN_HEAD || c->in.len > 0)
+    if (c->state > GUACO__CONN_HEAD || c->in.len > 0)
         return;
     /* What the client has sent, or sends within drain_ms, is still answered,
      * so that a rolling restart loses nothing of a client that is at work; the
@@ -695,6 +723,9 @@ expire_request(struct guaco__conn *c)
     } else if (c->state == GUACO__CONN_SKIP) {
         c->must_linger = true;
         start_closing(c);
+    } else if (c->state == GUACO__CONN_PROXY) {
+        guaco__conn_abort(c, GUACO_GONE_TIMEOUT); /* it is no client yet */
+        return;
     } else {
         refuse(c, &head, 408);
     }

@@ -5,7 +5,7 @@
  * One HTTP/1 connection.  guaco__conn_run() is the only place that moves it
  * from state to state; reading its switch is reading its life:
  *
- *   HANDSHAKE -> HEAD                       with TLS
+ *   (PROXY) -> (HANDSHAKE) -> HEAD          a load balancer's word, TLS
  *   HEAD -> EXCHANGE -> HEAD ...            requests, one after another
  *           EXCHANGE -> SKIP -> HEAD        the body was not read by anyone
  *           EXCHANGE -> SOCKET -> CLOSING   a WebSocket
@@ -22,6 +22,7 @@
 #include "server/server_int.h"
 
 enum guaco__conn_state {
+    GUACO__CONN_PROXY,
     GUACO__CONN_HANDSHAKE,
     GUACO__CONN_HEAD,
     GUACO__CONN_EXCHANGE,
@@ -63,10 +64,14 @@ struct guaco__conn {
     struct guaco__peer peer;
 };
 
-/* Take the connected, non-blocking socket `fd`.  Returns 0, GUACO_E_NOMEM or
- * GUACO_E_IO; on failure fd stays the caller's. */
+/* Take the connected, non-blocking socket `fd`.  Returns 0, GUACO_E_NOMEM,
+ * GUACO_E_IO, or GUACO_E_INVALID: the peer may not send the PROXY header that
+ * is wanted here; on failure fd stays the caller's. */
 int guaco__conn_open(struct guaco__server *server, int fd,
                      const struct sockaddr_storage *from, bool is_tls);
+
+/* There is nothing more to hear from a load balancer: TLS or HTTP begins. */
+void guaco__conn_greeted(struct guaco__conn *conn);
 
 /* Go on as far as it goes; may free the connection.  Not from inside an op. */
 void guaco__conn_run(struct guaco__conn *conn);

@@ -49,6 +49,12 @@ static void
 settle_deadline(struct guaco__conn *c, bool has_read)
 {
     switch ((enum guaco__conn_state)c->state) {
+    case GUACO__CONN_PROXY:
+        set_deadline(c,
+                     c->closes_when_idle ? GUACO__DEADLINE_DRAIN
+                                         : GUACO__DEADLINE_HEAD,
+                     false);
+        break;
     case GUACO__CONN_HANDSHAKE: break; /* its deadline holds from the start */
     case GUACO__CONN_HEAD: settle_head(c, has_read); break;
     case GUACO__CONN_EXCHANGE:

@@ -150,6 +150,8 @@ guaco__exchange_end(struct guaco__exchange *x)
     assert(x->server->stats.exchanges_open > 0);
     x->server->stats.exchanges_open--;
     guaco__spool_release(&x->spool);
+    if (x->forwarded != NULL)
+        guaco__server_peer_gone(x->server, x->forwarded);
     x->conn = NULL;
     guaco__exchange_unref_op(&x->face);
 }

@@ -23,6 +23,7 @@
 #include "server/spool.h"
 
 struct guaco__conn;
+struct guaco__peer;
 struct guaco__server;
 struct guaco__socket;
 
@@ -42,7 +43,9 @@ struct guaco__exchange {
     struct guaco__conn *conn; /* NULL once gone */
     struct guaco__list link;  /* of the server's free exchanges */
     struct guaco__arena arena;
-    size_t refs; /* the connection's and the application's */
+    size_t refs;                   /* the connection's and the application's */
+    struct guaco__peer *forwarded; /* in the arena: the peer as its proxy
+                                      names it, or NULL */
 
     /* the request's body */
     size_t unconsumed_bytes; /* told and not yet consumed */

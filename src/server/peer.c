@@ -33,6 +33,24 @@ name_address(const struct sockaddr_storage *at, char *host, size_t size,
     }
 }
 
+static struct guaco__address
+address_of(const struct sockaddr_storage *at)
+{
+    if (at->ss_family == AF_INET)
+        return guaco__address_of(
+            GUACO__ADDRESS_IPV4,
+            (const void *)&((const struct sockaddr_in *)(const void *)at)
+                ->sin_addr);
+    if (at->ss_family == AF_INET6)
+        return guaco__address_of(
+            GUACO__ADDRESS_IPV6,
+            (const void *)&((const struct sockaddr_in6 *)(const void *)at)
+                ->sin6_addr);
+    return (struct guaco__address){.kind = at->ss_family == AF_UNIX
+                                               ? GUACO__ADDRESS_UNIX
+                                               : GUACO__ADDRESS_NONE};
+}
+
 void
 guaco__peer_init(struct guaco__peer *peer, int fd,
                  const struct sockaddr_storage *from)
@@ -49,6 +67,34 @@ guaco__peer_init(struct guaco__peer *peer, int fd,
     peer->face.is_unix = own.ss_family == AF_UNIX;
     peer->face.server_host = peer->server_host;
     if (!peer->face.is_unix && peer->client_host[0] != '\0')
+        peer->face.client_host = peer->client_host;
+    peer->client = address_of(from);
+}
+
+void
+guaco__peer_announce(struct guaco__peer *peer,
+                     const struct guaco__proxy_header *header)
+{
+    if (header->client.kind == GUACO__ADDRESS_NONE)
+        return;
+    peer->client = header->client;
+    peer->face.is_unix = header->client.kind == GUACO__ADDRESS_UNIX;
+    peer->face.client_port = header->client_port;
+    peer->face.server_port = header->server_port;
+    guaco__address_format(&header->client, peer->client_host);
+    peer->face.client_host =
+        peer->client_host[0] == '\0' ? NULL : peer->client_host;
+    if (!peer->face.is_unix)
+        guaco__address_format(&header->server, peer->server_host);
+}
+
+void
+guaco__peer_copy(struct guaco__peer *peer, const struct guaco__peer *from)
+{
+    *peer = *from;
+    peer->face.app_cache = NULL;
+    peer->face.server_host = peer->server_host;
+    if (from->face.client_host != NULL)
         peer->face.client_host = peer->client_host;
 }
 

@@ -90,6 +90,10 @@ check_options(const struct guaco__server_options *options,
     if (l->out_low_bytes > l->out_high_bytes)
         return guaco_fail(err, GUACO_E_INVALID, 0,
                           "out_low_bytes is over out_high_bytes");
+    if (options->proxies.reads_protocol &&
+        guaco__trust_is_empty(&options->proxies.protocol))
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "nobody may send a PROXY header");
     if (name.at != NULL)
         name.len = strlen(name.at);
     if (name.len > SERVER_NAME_MAX ||
@@ -353,9 +357,15 @@ on_accept(struct guaco__listener *listener, int fd,
     const struct listening *listening = (void *)listener;
     struct guaco__server *server = listening->server;
 
-    if (guaco__conn_open(server, fd, from, listening->is_tls) < 0) {
-        guaco__log(server->options.log, GUACO_LOG_ERROR, "server",
-                   "out of memory for a connection");
+    int rc = guaco__conn_open(server, fd, from, listening->is_tls);
+
+    if (rc < 0) {
+        guaco__log(server->options.log,
+                   rc == GUACO_E_INVALID ? GUACO_LOG_WARNING : GUACO_LOG_ERROR,
+                   "server", "%s",
+                   rc == GUACO_E_INVALID
+                       ? "a peer that may not send a PROXY header"
+                       : "out of memory for a connection");
         close(fd);
         return;
     }
@@ -477,6 +487,15 @@ guaco__server_adopt_tls(struct guaco__server *server, int fd,
                         struct guaco_error *err)
 {
     return adopt(server, fd, true, err);
+}
+
+void
+guaco__server_peer_gone(struct guaco__server *server, struct guaco__peer *peer)
+{
+    const struct guaco_app_ops *ops = server->app->ops;
+
+    if (ops->peer_gone != NULL && peer->face.app_cache != NULL)
+        ops->peer_gone(server->app, &peer->face);
 }
 
 void

@@ -27,6 +27,7 @@
 
 #include "guaco/error.h"
 #include "guaco/http/app.h"
+#include "server/proxy.h"
 
 struct guaco__loop;
 struct guaco_log;
@@ -84,6 +85,7 @@ struct guaco__server_options {
                                 the server ("guaco") */
     bool has_date;           /* add a Date field (true) */
     bool ws_deflate;         /* negotiate permessage-deflate (true) */
+    struct guaco__proxies proxies; /* whom to believe (nobody) */
 
     /* Optional.  requests_max was reached; told once, from the loop's turn.
      * The owner then drains. */

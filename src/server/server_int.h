@@ -18,6 +18,7 @@
 #include "io/stream.h"
 #include "server/access.h"
 #include "server/deadline.h"
+#include "server/peer.h"
 #include "server/server.h"
 
 enum {
@@ -92,6 +93,10 @@ guaco__server_now_ms(const struct guaco__server *server)
 
 /* The line "date: ...\r\n" of this second. */
 struct guaco_slice guaco__server_date_line(struct guaco__server *server);
+
+/* The application may let go of what it keeps for `peer`. */
+void
+guaco__server_peer_gone(struct guaco__server *server, struct guaco__peer *peer);
 
 /* A connection has ended and is out of all lists. */
 void guaco__server_conn_ended(struct guaco__server *server);

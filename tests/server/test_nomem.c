@@ -29,6 +29,9 @@ attempt(long n, const char *first, const char *second, bool is_whole)
     fixture_init(&f);
     f.ops.wants_whole_body = is_whole;
     f.options.limits.spool_bytes = 2;
+    f.options.proxies.headers.has_unix = true;
+    f.options.proxies.protocol.has_unix = true;
+    f.options.proxies.reads_protocol = strncmp(first, "PROXY", 5) == 0;
     guaco__buf_reserve(&f.log, 4096); /* the test's own */
     fixture_open(&f);
     fail_after(n);
@@ -79,6 +82,16 @@ requests_survive_it(void **state)
 }
 
 static void
+proxies_survive_it(void **state)
+{
+    (void)state;
+    until_it_works("GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: ::1\r\n"
+                   "x-forwarded-host: b\r\n\r\n",
+                   GET("/"), false);
+    until_it_works("PROXY TCP4 1.2.3.4 1.2", ".3.4 1 2\r\n" GET("/"), false);
+}
+
+static void
 spooled_bodies_survive_it(void **state)
 {
     (void)state;
@@ -121,6 +134,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_survive_it),
+        cmocka_unit_test(proxies_survive_it),
         cmocka_unit_test(spooled_bodies_survive_it),
         cmocka_unit_test(websockets_survive_it),
         cmocka_unit_test(a_server_is_made_whole_or_not_at_all),

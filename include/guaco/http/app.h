@@ -103,6 +103,9 @@ struct guaco_request {
     /* WebSocket: the subprotocols offered, comma separated as received */
     struct guaco_slice subprotocols;
     const struct guaco_peer *peer;
+    /* Where a trusted proxy has mounted the application, and taken off the
+     * path: "/app", without a slash at its end; empty when it did not say. */
+    struct guaco_slice prefix;
 };
 
 enum guaco_gone_reason {

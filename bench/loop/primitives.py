@@ -8,9 +8,12 @@ Prints a JSON object {primitive: CPU nanoseconds of this thread an operation}.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import json
+import os
+import socket
 import sys
 import threading
 import time
@@ -18,6 +21,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 COUNT = 20000
+CLIENTS = 20
 
 
 def new_loop(name: str) -> asyncio.AbstractEventLoop:
@@ -146,6 +150,81 @@ async def executor(loop: asyncio.AbstractEventLoop) -> float:
     return per_op(start, count)
 
 
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+def ask(clients: list[socket.socket], rounds: int) -> None:
+    """A child process: 1 KiB to each, then the answer of each; blocking."""
+    message = b"x" * 1024
+    for _ in range(rounds):
+        for client in clients:
+            client.sendall(message)
+        for client in clients:
+            client.recv(1024, socket.MSG_WAITALL)
+
+
+async def with_clients(
+    loop: asyncio.AbstractEventLoop,
+    serve: Callable[[socket.socket], Coroutine[Any, Any, Any]],
+) -> float:
+    """What a message costs the loop's thread, the kernel's share included."""
+    pairs = [socket.socketpair() for _ in range(CLIENTS)]
+    rounds = COUNT // CLIENTS
+    child = os.fork()
+    if child == 0:
+        try:
+            ask([client for client, _ in pairs], rounds)
+        finally:
+            os._exit(0)
+    start = time.thread_time_ns()
+    for client, ours in pairs:
+        client.close()
+        ours.setblocking(False)
+    await asyncio.gather(*(serve(ours) for _, ours in pairs))
+    cost = per_op(start, rounds * CLIENTS)
+    os.waitpid(child, 0)
+    return cost
+
+
+async def echo_protocol(loop: asyncio.AbstractEventLoop) -> float:
+    async def serve(sock: socket.socket) -> None:
+        lost = loop.create_future()
+
+        class Served(Echo):
+            def connection_lost(self, exc: Exception | None) -> None:
+                lost.set_result(None)
+
+        await loop.connect_accepted_socket(Served, sock)
+        await lost
+
+    return await with_clients(loop, serve)
+
+
+async def echo_streams(loop: asyncio.AbstractEventLoop) -> float:
+    async def serve(sock: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=sock)
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                writer.write(await reader.readexactly(1024))
+        writer.close()
+
+    return await with_clients(loop, serve)
+
+
+async def echo_sock(loop: asyncio.AbstractEventLoop) -> float:
+    async def serve(sock: socket.socket) -> None:
+        while data := await loop.sock_recv(sock, 65536):
+            await loop.sock_sendall(sock, data)
+        sock.close()
+
+    return await with_clients(loop, serve)
+
+
 PRIMITIVES: dict[
     str, Callable[[asyncio.AbstractEventLoop], Coroutine[Any, Any, float]]
 ] = {
@@ -159,6 +238,9 @@ PRIMITIVES: dict[
     "sleep(0)": sleep_zero,
     "create_task + run": create_task,
     "run_in_executor": executor,
+    "1 KiB echo, Protocol": echo_protocol,
+    "1 KiB echo, streams": echo_streams,
+    "1 KiB echo, sock_recv + sock_sendall": echo_sock,
 }
 
 

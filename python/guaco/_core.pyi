@@ -252,6 +252,20 @@ class TimerHandle(Handle):
     def when(self) -> float:
         """When it is due: seconds of loop.time()."""
 
+@final
+class StreamIO:
+    """What a stream transport does for each packet."""
+
+    direct: bool
+
+    def __new__(cls, transport: object, fd: int, /) -> Self: ...
+    def read(self) -> None: ...
+    def write(self, data: Buffer, /) -> None: ...
+    def set_protocol(
+        self, protocol: asyncio.BaseProtocol, is_buffered: bool, /
+    ) -> None: ...
+    def release(self) -> None: ...
+
 @disjoint_base
 class LoopCore:
     """The C half of guaco.loop.Loop; see asyncio.AbstractEventLoop."""

@@ -5,8 +5,8 @@
 
 or, in one call, ``guaco.loop.run(main())``.
 
-What runs for each callback, timer or ready descriptor is C (LoopCore); what
-runs once a connection, a subprocess or a loop is the standard library's code,
+What runs for each callback, timer, ready descriptor or packet is C (LoopCore,
+StreamIO); what runs once a connection, a subprocess or a loop is the standard library's code,
 inherited, which also keeps the loop's behaviour the same as asyncio's from one
 Python version to the next.
 """
@@ -28,6 +28,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from guaco._core import LoopCore
+from guaco._stream import StreamTransports
 from guaco._subprocess import PidfdSubprocesses
 
 __all__ = ["Loop", "new_event_loop", "run"]
@@ -65,7 +66,7 @@ class _Selector:
 
 
 class Loop(  # type: ignore[misc]
-    LoopCore, PidfdSubprocesses, asyncio.SelectorEventLoop
+    LoopCore, StreamTransports, PidfdSubprocesses, asyncio.SelectorEventLoop
 ):
     """A full asyncio event loop.
 

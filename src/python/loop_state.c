@@ -68,7 +68,8 @@ guaco__loop_state_init(PyObject *module, struct guaco_state *st)
     if (ls->loop_keyword == NULL || ls->task_name == NULL)
         return -1;
     if (guaco__handle_type_add(module, st) < 0 ||
-        guaco__timer_handle_type_add(module, st) < 0)
+        guaco__timer_handle_type_add(module, st) < 0 ||
+        guaco__stream_io_type_add(module, st) < 0)
         return -1;
     return guaco__loop_type_add(module, st);
 }
@@ -80,6 +81,7 @@ guaco__loop_state_traverse(struct guaco__loop_state *ls, visitproc visit,
     Py_VISIT(ls->LoopType);
     Py_VISIT(ls->HandleType);
     Py_VISIT(ls->TimerHandleType);
+    Py_VISIT(ls->StreamIOType);
     Py_VISIT(ls->AsyncioHandle);
     Py_VISIT(ls->AsyncioTimerHandle);
     Py_VISIT(ls->AsyncioThreadSafeHandle);
@@ -100,6 +102,7 @@ guaco__loop_state_clear(struct guaco__loop_state *ls)
     Py_CLEAR(ls->LoopType);
     Py_CLEAR(ls->HandleType);
     Py_CLEAR(ls->TimerHandleType);
+    Py_CLEAR(ls->StreamIOType);
     Py_CLEAR(ls->AsyncioHandle);
     Py_CLEAR(ls->AsyncioTimerHandle);
     Py_CLEAR(ls->AsyncioThreadSafeHandle);

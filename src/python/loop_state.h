@@ -25,12 +25,18 @@ struct guaco_state;
     X(call_soon)             \
     X(call_later)            \
     X(get_task_factory)      \
+    X(data_received)         \
+    X(get_buffer)            \
+    X(buffer_updated)        \
+    X(_read_ready__on_eof)   \
+    X(_write_slowly)         \
     X(create_task)
 
 struct guaco__loop_state {
     PyTypeObject *LoopType;
     PyTypeObject *HandleType;
     PyTypeObject *TimerHandleType;
+    PyTypeObject *StreamIOType;
 
     PyObject *AsyncioHandle;           /* asyncio.Handle */
     PyObject *AsyncioTimerHandle;      /* asyncio.TimerHandle */
@@ -74,5 +80,6 @@ int guaco__loop_state_import(struct guaco__loop_state *ls);
 int guaco__loop_type_add(PyObject *module, struct guaco_state *st);
 int guaco__handle_type_add(PyObject *module, struct guaco_state *st);
 int guaco__timer_handle_type_add(PyObject *module, struct guaco_state *st);
+int guaco__stream_io_type_add(PyObject *module, struct guaco_state *st);
 
 #endif

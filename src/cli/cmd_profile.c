@@ -1,222 +1,341 @@
 /*
- * guaco profile: pyflame's flags and meanings (-p -t -s -r -o -x --threads -d
- * -n --flamechart), and -f for the form of what is written.
+ * guaco profile: pyflame's flags and meanings; behind record and dump
+ * those of py-spy.  The flags are in profile_flags.c; here is what they mean
+ * together.
  */
 
-#include <errno.h>
-#include <getopt.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/date.h"
 #include "command.h"
+#include "os/clock.h"
+#include "profile/layout.h"
+#include "profile_flags.h"
 #include "profile_session.h"
 
-static const char help[] =
-    "usage: guaco profile [options] -p PID\n"
-    "       guaco profile [options] -t COMMAND [ARGUMENT ...]\n"
-    "\n"
-    "sample the Python stacks of a process, without stopping it\n"
-    "\n"
-    "  -p, --pid PID          attach to this process\n"
-    "  -t, --trace COMMAND    run a command and profile it to its end; the last\n"
-    "                         option: what follows belongs to the command\n"
-    "  -s, --seconds SECONDS  how long to record [1]; 0: one sample\n"
-    "  -r, --rate SECONDS     seconds between two samples [0.01]\n"
-    "  -o, --output FILE      where to write [standard output]\n"
-    "  -f, --format FORMAT    folded, svg, speedscope or pprof [by the name of\n"
-    "                         FILE]\n"
-    "  -x, --exclude-idle     do not count samples in which nothing ran\n"
-    "      --threads          every thread in every sample, not only the one\n"
-    "                         that holds the GIL\n"
-    "  -n, --no-line-numbers  count by function\n"
-    "  -d, --dump             print the stack of each thread once\n"
-    "      --flamechart       in the order of time, not counted\n"
-    "\n"
-    "SIGUSR1 writes what was recorded so far.  With -t the exit code is the\n"
-    "command's.\n";
+#define RATE_MOST 1e6 /* samples a second */
 
-static const struct option flags[] = {
-    {"pid", required_argument, NULL, 'p'},
-    {"trace", required_argument, NULL, 't'},
-    {"seconds", required_argument, NULL, 's'},
-    {"rate", required_argument, NULL, 'r'},
-    {"output", required_argument, NULL, 'o'},
-    {"format", required_argument, NULL, 'f'},
-    {"exclude-idle", no_argument, NULL, 'x'},
-    {"threads", no_argument, NULL, 'T'},
-    {"no-line-numbers", no_argument, NULL, 'n'},
-    {"dump", no_argument, NULL, 'd'},
-    {"flamechart", no_argument, NULL, 'F'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+struct parse {
+    struct guaco__profile_session session;
+    enum guaco__profile_word word;
+    bool has_format, has_seconds, has_flamechart;
+    bool wants_help, wants_version;
+    char file[64]; /* the name of the output, when it has none given */
 };
 
+static const struct {
+    const char *name;
+    enum guaco__profile_word word;
+} words[] = {
+    {"record", GUACO__PROFILE_RECORD},
+    {"dump", GUACO__PROFILE_DUMP},
+};
+
+/* ---- help ---------------------------------------------------------------------- */
+
+static const char usage_bare[] =
+    "usage: guaco profile [options] -p PID\n"
+    "       guaco profile [options] -t COMMAND [ARGUMENT ...]\n"
+    "       guaco profile record|dump ...   (with --help for each)\n"
+    "\n"
+    "sample the Python stacks of a process, without stopping it\n"
+    "\n";
+static const char usage_word[] = "usage: guaco profile %s [options] -p PID%s\n"
+                                 "\n"
+                                 "%s\n"
+                                 "\n";
+static const char usage_end[] =
+    "\n"
+    "Ctrl-C ends a recording and writes it; SIGUSR1 writes what was recorded so\n"
+    "far.  The exit code is that of the command, where there is one.\n";
+
 static int
-refuse(const char *what)
+print_help(enum guaco__profile_word word)
 {
-    fprintf(stderr, "guaco profile: %s; see guaco profile --help\n", what);
-    return 2;
+    const char *command =
+        word == GUACO__PROFILE_DUMP ? "" : " | -- COMMAND [ARGUMENT ...]";
+
+    switch (word) {
+    case GUACO__PROFILE_BARE: fputs(usage_bare, stdout); break;
+    case GUACO__PROFILE_RECORD:
+        printf(usage_word, "record", command,
+               "record the Python stacks of a process into a file");
+        break;
+    case GUACO__PROFILE_TOP:
+        printf(usage_word, "top", command,
+               "show which functions a process spends its time in");
+        break;
+    case GUACO__PROFILE_DUMP:
+        printf(usage_word, "dump", command,
+               "print what each thread of a process does now");
+        break;
+    case GUACO__PROFILE_FLAMEGRAPH: break;
+    }
+    guaco__profile_flags_help(word);
+    if (word == GUACO__PROFILE_BARE || word == GUACO__PROFILE_RECORD)
+        fputs(usage_end, stdout);
+    return 0;
 }
 
-static bool
-take_pid(const char *text, int *pid)
+/* ---- values ---------------------------------------------------------------------- */
+
+static int
+take_pid(const char *text, int *pid, struct guaco_error *err)
 {
     char *end;
     long value = strtol(text, &end, 10);
 
+    if (*text == '\0' || *end != '\0' || value <= 0 || value > INT32_MAX)
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "-p takes a process id, not %.60s", text);
     *pid = (int)value;
-    return *text != '\0' && *end == '\0' && value > 0 && value <= INT32_MAX;
+    return GUACO_OK;
 }
 
-static bool
-take_seconds(const char *text, double *seconds)
+static int
+take_number(const char *text, double least, double most, double *number,
+            const char *what, struct guaco_error *err)
 {
     char *end;
 
-    *seconds = strtod(text, &end);
-    return *text != '\0' && *end == '\0' && *seconds >= 0 && *seconds < 1e9;
+    *number = strtod(text, &end);
+    if (*text == '\0' || *end != '\0' || !(*number >= least) || *number > most)
+        return guaco_fail(err, GUACO_E_INVALID, 0, "%s, not %.60s", what, text);
+    return GUACO_OK;
 }
 
-static bool
-take_format(const char *text, enum guaco__profile_format *format)
+/* pyflame's ABI of Python 3.11 is 311. */
+static int
+take_version(const char *text, unsigned *version, struct guaco_error *err)
 {
-    static const struct {
-        const char *name;
-        enum guaco__profile_format format;
-    } known[] = {
-        {"folded", GUACO__PROFILE_FOLDED},
-        {"svg", GUACO__PROFILE_SVG},
-        {"speedscope", GUACO__PROFILE_SPEEDSCOPE},
-        {"pprof", GUACO__PROFILE_PPROF},
-    };
+    char *end;
+    long minor = text[0] == '3' ? strtol(text + 1, &end, 10) : 0;
 
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (strcmp(text, known[i].name) == 0) {
-            *format = known[i].format;
-            return true;
-        }
-    return false;
+    *version = GUACO__VERSION(3, (unsigned)minor);
+    if (text[0] != '3' || text[1] == '\0' || *end != '\0' || minor < 0 ||
+        *version < GUACO__VERSION_OLDEST || *version > GUACO__VERSION_NEWEST)
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "unknown or unsupported ABI version: %.60s", text);
+    return GUACO_OK;
 }
 
-struct parse {
-    struct guaco__profile_session session;
-    bool has_format, has_seconds;
-};
-
-/* One flag with its value; what is wrong with it, or NULL. */
-static const char *
-take_flag(struct parse *p, int flag, const char *value)
+static int
+take_format(struct parse *p, const char *text, struct guaco_error *err)
 {
+    p->has_format = true;
+    if (guaco__format_find(text, &p->session.format))
+        return GUACO_OK;
+    return guaco_fail(err, GUACO_E_INVALID, 0,
+                      "-f is folded, svg, speedscope, pprof, gecko or chrome, "
+                      "not %.60s",
+                      text);
+}
+
+static int
+take_rate(double *period, const char *text, struct guaco_error *err)
+{
+    double rate;
+
+    int rc = take_number(text, 1e-3, RATE_MOST, &rate,
+                         "-r takes samples a second, at most 1000000", err);
+    if (rc == GUACO_OK)
+        *period = 1 / rate;
+    return rc;
+}
+
+static int
+take_flag(void *ctx, enum guaco__profile_flag flag, const char *value,
+          struct guaco_error *err)
+{
+    struct parse *p = ctx;
     struct guaco__profile_session *s = &p->session;
 
     switch (flag) {
-    case 'p': return take_pid(value, &s->pid) ? NULL : "-p takes a process id";
-    case 's':
+    case GUACO__FLAG_PID: return take_pid(value, &s->pid, err);
+    case GUACO__FLAG_TRACE: return GUACO_OK; /* the words behind it are it */
+    case GUACO__FLAG_DURATION:
         p->has_seconds = true;
-        return take_seconds(value, &s->seconds) ? NULL : "-s takes seconds";
-    case 'r':
-        return take_seconds(value, &s->period) && s->period >= 1e-6
-                   ? NULL
-                   : "-r takes seconds between two samples, at least 0.000001";
-    case 'f':
-        p->has_format = true;
-        return take_format(value, &s->format)
-                   ? NULL
-                   : "-f is folded, svg, speedscope or pprof";
-    case 'o': s->output = value; return NULL;
-    case 'x': s->exclude_idle = true; return NULL;
-    case 'T': s->threads = true; return NULL;
-    case 'n': s->by_function = true; return NULL;
-    case 'd': s->dump = true; return NULL;
-    case 'F': s->format = GUACO__PROFILE_CHART; return NULL;
-    default: return "";
+        return take_number(value, 0, 1e9, &s->seconds,
+                           p->word == GUACO__PROFILE_BARE ? "-s takes seconds"
+                                                          : "-d takes seconds",
+                           err);
+    case GUACO__FLAG_PERIOD:
+        return take_number(value, 1 / RATE_MOST, 1e6, &s->period,
+                           "-r takes seconds between two samples, at least "
+                           "0.000001",
+                           err);
+    case GUACO__FLAG_RATE: return take_rate(&s->period, value, err);
+    case GUACO__FLAG_FORMAT: return take_format(p, value, err);
+    case GUACO__FLAG_ABI: return take_version(value, &s->version, err);
+    case GUACO__FLAG_OUTPUT:
+        s->output = strcmp(value, "-") == 0 ? "/dev/stdout" : value;
+        return GUACO_OK;
+    case GUACO__FLAG_TITLE: s->title = value; return GUACO_OK;
+    case GUACO__FLAG_EXCLUDE_IDLE: s->exclude_idle = true; return GUACO_OK;
+    case GUACO__FLAG_THREADS: s->threads = true; return GUACO_OK;
+    case GUACO__FLAG_BY_FUNCTION: s->by_function = true; return GUACO_OK;
+    case GUACO__FLAG_DUMP: s->dump = true; return GUACO_OK;
+    case GUACO__FLAG_FLAMECHART: p->has_flamechart = true; return GUACO_OK;
+    case GUACO__FLAG_INVERTED: s->is_icicle = true; return GUACO_OK;
+    case GUACO__FLAG_HELP: p->wants_help = true; return GUACO_OK;
+    case GUACO__FLAG_VERSION: p->wants_version = true; return GUACO_OK;
+    case GUACO__FLAG_IGNORED: return GUACO_OK;
+    case GUACO__FLAG_DIFF: /* of guaco flamegraph */
+    case GUACO__FLAG_SUBTITLE:
+    case GUACO__FLAG_WIDTH: break;
     }
+    return GUACO_E_INVALID;
 }
 
-static bool
-ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
+/* ---- what they mean together ----------------------------------------------------- */
 
-    return n >= m && strcmp(text + n - m, end) == 0;
+/* The words behind the flags: a command, or pyflame's old form of a pid. */
+static int
+take_rest(struct parse *p, const char *const *args, size_t count, size_t used,
+          struct guaco_error *err)
+{
+    const char *last = used > 0 ? args[used - 1] : "";
+    bool is_command = strcmp(last, "--") == 0 || strcmp(last, "-t") == 0 ||
+                      strcmp(last, "--trace") == 0 ||
+                      p->word != GUACO__PROFILE_BARE;
+
+    if (used == count)
+        return GUACO_OK;
+    if (is_command && p->word != GUACO__PROFILE_DUMP) {
+        p->session.command = args + used;
+        return GUACO_OK;
+    }
+    if (count - used > 1 || p->session.pid != 0)
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "the word %.60s is left over: a command stands "
+                          "behind -- or -t",
+                          args[used]);
+    int rc = take_pid(args[used], &p->session.pid, err);
+    if (rc == GUACO_OK)
+        fputs("guaco profile: a PID without -p is deprecated, as it was in "
+              "pyflame\n",
+              stderr);
+    return rc;
 }
 
-static enum guaco__profile_format
-format_of_name(const char *file)
+/* py-spy names the file itself when nobody does. */
+static void
+name_output(struct parse *p)
 {
-    if (ends_with(file, ".svg"))
-        return GUACO__PROFILE_SVG;
-    if (ends_with(file, ".speedscope.json"))
-        return GUACO__PROFILE_SPEEDSCOPE;
-    return ends_with(file, ".pb") ? GUACO__PROFILE_PPROF
-                                  : GUACO__PROFILE_FOLDED;
+    struct guaco_clock wall = {0};
+    char date[GUACO__DATE_ISO_BYTES];
+
+    guaco__date_format_iso(guaco__clock_wall_ms(&wall), date);
+    snprintf(p->file, sizeof p->file, "profile-%.19s.svg", date);
+    p->session.output = p->file;
+}
+
+static void
+choose_format(struct parse *p)
+{
+    struct guaco__profile_session *s = &p->session;
+    bool is_record = p->word == GUACO__PROFILE_RECORD;
+
+    if (is_record && s->output == NULL)
+        name_output(p);
+    if (!p->has_format && s->output != NULL)
+        s->format = guaco__format_of_file(s->output);
+    if (p->has_flamechart && !p->has_format &&
+        s->format == GUACO__FORMAT_FOLDED)
+        s->format = GUACO__FORMAT_CHART;
+    s->in_time = p->has_flamechart;
 }
 
 /* What only shows when all flags are read. */
-static const char *
-check(struct parse *p)
+static int
+check(struct parse *p, struct guaco_error *err)
 {
     struct guaco__profile_session *s = &p->session;
+    const char *wrong = NULL;
 
+    choose_format(p);
     if (s->pid != 0 && s->command != NULL)
-        return "-p and -t exclude each other";
-    if (s->pid == 0 && s->command == NULL)
-        return "a process is missing: -p PID, or -t COMMAND";
-    if (s->dump && s->command != NULL)
-        return "-d and -t exclude each other";
-    if (p->has_format && s->format == GUACO__PROFILE_CHART)
-        return "--flamechart has its own form: not with -f";
-    if (s->command != NULL && !p->has_seconds)
-        s->seconds = -1;
-    if (!p->has_format && s->format == GUACO__PROFILE_FOLDED &&
-        s->output != NULL)
-        s->format = format_of_name(s->output);
-    if (s->period >= 1)
+        wrong = "-p and a command exclude each other";
+    else if (s->pid == 0 && s->command == NULL)
+        wrong = "a process is missing: -p PID, or a command";
+    else if (s->dump && s->command != NULL)
+        wrong = "-d and -t exclude each other";
+    else if (p->has_flamechart && (s->format == GUACO__FORMAT_FOLDED ||
+                                   s->format == GUACO__FORMAT_PPROF))
+        wrong = "this format has no order of time: --flamechart goes with "
+                "svg, speedscope, gecko and chrome";
+    if (wrong != NULL)
+        return guaco_fail(err, GUACO_E_INVALID, 0, "%s", wrong);
+    if (!p->has_seconds)
+        s->seconds =
+            s->command != NULL || p->word != GUACO__PROFILE_BARE ? -1 : 1;
+    if (s->period >= 1 && p->word == GUACO__PROFILE_BARE)
         fprintf(stderr,
-                "guaco profile: -r is seconds between samples, not a rate "
-                "in Hz: one sample every %g s\n",
-                s->period);
-    return NULL;
+                "guaco profile: -r is seconds between samples, not a rate in "
+                "Hz: one sample every %g s; for %g Hz write -r %g, or guaco "
+                "profile record -r %g\n",
+                s->period, s->period, 1 / s->period, s->period);
+    return GUACO_OK;
+}
+
+static enum guaco__profile_word
+word_of(const char *text)
+{
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(text, words[i].name) == 0)
+            return words[i].word;
+    return GUACO__PROFILE_BARE;
+}
+
+static int
+run(struct parse *p)
+{
+    switch (p->word) {
+    case GUACO__PROFILE_BARE: return guaco__profile_session_run(&p->session);
+    case GUACO__PROFILE_RECORD:
+        p->session.threads = true;
+        p->session.says_end = true;
+        return guaco__profile_session_run(&p->session);
+    case GUACO__PROFILE_DUMP:
+        p->session.dump = true;
+        return guaco__profile_session_run(&p->session);
+    case GUACO__PROFILE_TOP:
+    case GUACO__PROFILE_FLAMEGRAPH: break;
+    }
+    return 2;
 }
 
 int
 guaco__command_profile(const struct guaco__command *command,
                        const char *const *args, size_t count)
 {
-    struct parse p = {.session = {.seconds = 1, .period = 0.01}};
-    char *const *argv = (char *const *)(uintptr_t)(args - 1);
-    const char *wrong = NULL;
-    int flag;
+    struct parse p = {.session = {.period = 0.01}};
+    struct guaco_error err = {0};
+    size_t used;
 
     (void)command;
-    optind = 1;
-    /* '+': the first word that is no flag ends them; -t is the last. */
-    while (wrong == NULL && p.session.command == NULL &&
-           (flag = getopt_long((int)count + 1, argv, "+:p:t:s:r:o:f:xndh",
-                               flags, NULL)) != -1) {
-        if (flag == 'h') {
-            fputs(help, stdout);
-            return 0;
-        }
-        if (flag == 't')
-            p.session.command = args + optind - 2;
-        else if (flag == ':')
-            wrong = "a flag lacks its value";
-        else if (flag == '?')
-            wrong = "there is an unknown flag";
-        else
-            wrong = take_flag(&p, flag, optarg);
+    p.word = count > 0 ? word_of(args[0]) : GUACO__PROFILE_BARE;
+    if (p.word != GUACO__PROFILE_BARE) {
+        args++;
+        count--;
     }
-    if (wrong == NULL && p.session.command == NULL &&
-        (size_t)optind < count + 1 && strcmp(args[optind - 2], "--") == 0)
-        p.session.command = args + optind - 1;
-    else if (wrong == NULL && p.session.command == NULL &&
-             (size_t)optind < count + 1)
-        wrong = "a word is left over";
-    if (wrong == NULL)
-        wrong = check(&p);
-    return wrong != NULL ? refuse(wrong)
-                         : guaco__profile_session_run(&p.session);
+    int rc = guaco__profile_flags_read(p.word, args, count, take_flag, &p,
+                                       &used, &err);
+    if (rc == GUACO_OK && p.wants_help)
+        return print_help(p.word);
+    if (rc == GUACO_OK && p.wants_version) {
+        printf("guaco %s (Python 3.8 to 3.15)\n", GUACO_VERSION);
+        return 0;
+    }
+    if (rc == GUACO_OK)
+        rc = take_rest(&p, args, count, used, &err);
+    if (rc == GUACO_OK)
+        rc = check(&p, &err);
+    if (rc == GUACO_OK)
+        return run(&p);
+    fprintf(stderr, "guaco profile: %s; see guaco profile --help\n", err.text);
+    return 2;
 }

@@ -3,30 +3,29 @@
 #include "profile_session.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/date.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/process.h"
-#include "profile/flamegraph.h"
-#include "profile/folded.h"
-#include "profile/formats.h"
 #include "profile/record.h"
+#include "profile_output.h"
 
-#define OUTPUT_BYTES_MAX ((size_t)1 << 30)
-#define ATTACH_STEP_MS   2
-#define ATTACH_MOST_MS   10000 /* until a started command runs Python */
+#define ATTACH_STEP_MS         2
+#define ATTACH_MOST_MS         10000 /* until a started command runs Python */
+#define PROGRESS_FIRST_NS      2000000000u
+#define PROGRESS_NS            1000000000u
+#define COMMAND_LINE_BYTES_MAX 65536
 
 extern char **environ;
 
@@ -35,90 +34,70 @@ struct session {
     int pid, pidfd, signals, timer;
     struct guaco__target *target;
     struct guaco__record *record;
-    struct guaco__buf chart;
+    struct guaco__timeline timeline;
+    struct guaco__buf command_line;
+    int64_t begin_wall_ns;
+    uint64_t begin_ns;         /* monotonic */
     uint64_t samples, dropped; /* of targets before this one */
-    bool ended;                /* the process has */
-    bool stopped;              /* a signal said so, or the time is over */
+    uint64_t progress_ns;      /* when it is shown next, after the begin */
+    bool has_terminal, has_progress;
+    bool ended;   /* the process has */
+    bool stopped; /* a signal said so, or the time is over */
 };
 
 /* ---- output -------------------------------------------------------------------- */
 
+/* The command line of a process, its words apart. */
+static void
+read_command_line(int pid, struct guaco__buf *out)
+{
+    char path[64];
+    struct guaco_error ignored;
+
+    snprintf(path, sizeof path, "/proc/%d/cmdline", pid);
+    if (guaco__file_read(path, out, &ignored) != GUACO_OK)
+        guaco__buf_cut(out, 0);
+    for (size_t i = 0; i < out->len; i++)
+        if (guaco__buf_data(out)[i] == '\0')
+            guaco__buf_data(out)[i] = ' ';
+}
+
+/* What is profiled, and how, for the head of a picture. */
+static void
+describe(const struct session *s, char *to, size_t len)
+{
+    const struct guaco__tally *tally = guaco__record_tally(s->record);
+    struct guaco_clock wall = {0};
+    char date[GUACO__DATE_ISO_BYTES];
+
+    guaco__date_format_iso(guaco__clock_wall_ms(&wall), date);
+    snprintf(to, len, "process %d, %llu samples, one every %g ms, %.16s UTC",
+             s->pid, (unsigned long long)tally->samples, s->want->period * 1000,
+             date);
+}
+
 static int
 render(struct session *s, struct guaco__buf *out)
 {
-    struct guaco__tally *tally = guaco__record_tally(s->record);
-    struct guaco__flamegraph_options options = {
-        .count_name = {"samples", 7},
-        .min_width = 0.1,
+    char subtitle[160];
+    struct guaco_slice title = guaco__buf_slice(&s->command_line);
+
+    if (s->want->title != NULL)
+        title = (struct guaco_slice){s->want->title, strlen(s->want->title)};
+    while (title.len > 0 && title.at[title.len - 1] == ' ')
+        title.len--;
+    describe(s, subtitle, sizeof subtitle);
+    struct guaco__report report = {
+        .tally = guaco__record_tally(s->record),
+        .timeline = &s->timeline,
+        .title = title,
+        .subtitle = {subtitle, strlen(subtitle)},
+        .period_ns = (uint64_t)(s->want->period * 1e9),
+        .begin_wall_ns = s->begin_wall_ns,
+        .in_time = s->want->in_time,
+        .is_icicle = s->want->is_icicle,
     };
-    char subtitle[64];
-
-    uint64_t period_ns = (uint64_t)(s->want->period * 1e9);
-
-    snprintf(subtitle, sizeof subtitle, "process %d, every %g ms", s->pid,
-             s->want->period * 1000);
-    struct guaco_slice what = {subtitle, strlen(subtitle)};
-    switch (s->want->format) {
-    case GUACO__PROFILE_FOLDED: return guaco__folded_write(tally, out);
-    case GUACO__PROFILE_CHART:
-        return guaco__buf_append(out, guaco__buf_data(&s->chart), s->chart.len);
-    case GUACO__PROFILE_SVG:
-        options.subtitle = what;
-        return guaco__flamegraph_write(tally, &options, out);
-    case GUACO__PROFILE_SPEEDSCOPE:
-        return guaco__speedscope_write(tally, what, period_ns, out);
-    case GUACO__PROFILE_PPROF: return guaco__pprof_write(tally, period_ns, out);
-    }
-    return GUACO_E_INVALID;
-}
-
-static int
-put_fd(int fd, const struct guaco__buf *out, const char *name,
-       struct guaco_error *err)
-{
-    const char *at = guaco__buf_data(out);
-    size_t left = out->len;
-
-    while (left > 0) {
-        ssize_t n = write(fd, at, left);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return guaco_fail(err, GUACO_E_IO, errno, "%s", name);
-        at += n;
-        left -= (size_t)n;
-    }
-    return GUACO_OK;
-}
-
-/* A device or a pipe is written to; a file is replaced when it is complete. */
-static int
-put_out(const char *path, const struct guaco__buf *out, struct guaco_error *err)
-{
-    struct stat st;
-
-    if (path == NULL)
-        return put_fd(STDOUT_FILENO, out, "standard output", err);
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-        int fd = open(path, O_WRONLY | O_CLOEXEC);
-        if (fd < 0)
-            return guaco_fail(err, GUACO_E_IO, errno, "open %s", path);
-        int rc = put_fd(fd, out, path, err);
-        close(fd);
-        return rc;
-    }
-    mode_t mask = umask(0);
-    umask(mask);
-    return guaco__file_write(path, guaco__buf_data(out), out->len,
-                             0666 & ~(unsigned)mask, err);
-}
-
-static int
-complain(int rc, const struct guaco_error *err)
-{
-    fprintf(stderr, "guaco profile: %s\n",
-            err->text[0] != '\0' ? err->text : guaco_strerror(rc));
-    return 1;
+    return guaco__report_write(&report, s->want->format, out);
 }
 
 /* Write what there is; 0 or 1. */
@@ -128,13 +107,34 @@ save(struct session *s)
     struct guaco__buf out;
     struct guaco_error err = {0};
 
-    guaco__buf_init(&out, OUTPUT_BYTES_MAX);
+    guaco__buf_init(&out, GUACO__OUTPUT_BYTES_MAX);
     int rc =
         s->want->dump ? guaco__record_dump(s->record, &out) : render(s, &out);
     if (rc == GUACO_OK)
-        rc = put_out(s->want->output, &out, &err);
+        rc = guaco__output_write(s->want->output, &out, &err);
     guaco__buf_release(&out);
-    return rc == GUACO_OK ? 0 : complain(rc, &err);
+    return rc == GUACO_OK ? 0 : guaco__complain("profile", rc, &err);
+}
+
+/* A long recording shows that it lives, to a person only. */
+static void
+show_progress(struct session *s, uint64_t elapsed_ns)
+{
+    if (!s->has_terminal || elapsed_ns < s->progress_ns)
+        return;
+    s->progress_ns = elapsed_ns + PROGRESS_NS;
+    fprintf(stderr, "\r\033[K%llu s, %llu samples; Ctrl-C ends it",
+            (unsigned long long)(elapsed_ns / 1000000000),
+            (unsigned long long)guaco__record_tally(s->record)->samples);
+    s->has_progress = true;
+}
+
+static void
+clear_progress(struct session *s)
+{
+    if (s->has_progress)
+        fputs("\r\033[K", stderr);
+    s->has_progress = false;
 }
 
 /* ---- waiting ------------------------------------------------------------------- */
@@ -148,14 +148,17 @@ take_signal(struct session *s)
 
     if (read(s->signals, &info, sizeof info) != sizeof info)
         return;
-    if (info.ssi_signo == SIGUSR1) {
-        save(s);
-        return;
-    }
-    if (s->want->command == NULL)
+    if (info.ssi_signo == SIGUSR1 && s->want->output == NULL) {
+        clear_progress(s);
+        fputs("guaco profile: SIGUSR1 writes to a file only: use -o\n", stderr);
+    } else if (info.ssi_signo == SIGUSR1) {
+        if (s->record != NULL)
+            save(s);
+    } else if (s->want->command == NULL) {
         s->stopped = true;
-    else if (info.ssi_signo == SIGTERM || info.ssi_pid != 0)
+    } else if (info.ssi_code != SI_KERNEL) {
         guaco__process_signal(s->pidfd, (int)info.ssi_signo);
+    }
 }
 
 /* Wait for the next tick, a signal or the end of the process, at most
@@ -226,7 +229,6 @@ arm(struct session *s)
 static int
 sample_once(struct session *s)
 {
-    struct guaco_clock wall = {0};
     struct guaco_error ignored;
 
     if (s->target == NULL) {
@@ -235,8 +237,8 @@ sample_once(struct session *s)
             return GUACO_OK;
         guaco__record_follow(s->record, s->target);
     }
-    int rc = guaco__record_sample(s->record,
-                                  (uint64_t)guaco__clock_wall_ns(&wall) / 1000);
+    int rc =
+        guaco__record_sample(s->record, guaco__clock_mono_ns() - s->begin_ns);
     if (rc != GUACO_E_CLOSED && rc != GUACO_E_MISSING)
         return rc;
     keep_counts(s);
@@ -249,17 +251,23 @@ sample_once(struct session *s)
 static int
 sample_loop(struct session *s)
 {
-    uint64_t begin = guaco__clock_mono_ns();
     uint64_t span =
         s->want->seconds < 0 ? UINT64_MAX : (uint64_t)(s->want->seconds * 1e9);
+    struct guaco_clock wall = {0};
     int rc = arm(s) == 0 ? GUACO_OK : GUACO_E_IO;
+
+    s->begin_ns = guaco__clock_mono_ns();
+    s->begin_wall_ns = guaco__clock_wall_ns(&wall);
+    s->progress_ns = PROGRESS_FIRST_NS;
 
     while (rc == GUACO_OK && !s->ended && !s->stopped) {
         if (!wait_tick(s, -1))
             continue;
         rc = sample_once(s);
-        if (guaco__clock_mono_ns() - begin >= span)
+        uint64_t elapsed = guaco__clock_mono_ns() - s->begin_ns;
+        if (elapsed >= span)
             s->stopped = true;
+        show_progress(s, elapsed);
     }
     return rc;
 }
@@ -289,21 +297,24 @@ start_command(struct session *s, const sigset_t *before,
 static int
 open_all(struct session *s, struct guaco_error *err)
 {
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1};
     sigset_t taken, before;
 
+    int rc = guaco__output_check(s->want->output, err);
+    if (rc != GUACO_OK)
+        return rc;
     sigemptyset(&taken);
-    sigaddset(&taken, SIGINT);
-    sigaddset(&taken, SIGTERM);
-    sigaddset(&taken, SIGUSR1);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        sigaddset(&taken, numbers[i]);
     sigprocmask(SIG_BLOCK, &taken, &before);
-    signal(SIGPIPE, SIG_IGN);
     s->signals = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
     s->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (s->signals < 0 || s->timer < 0)
         return guaco_fail(err, GUACO_E_IO, errno, "timer and signals");
     s->pid = s->want->pid;
-    int rc =
-        s->want->command != NULL ? start_command(s, &before, err) : GUACO_OK;
+    if (s->want->command != NULL)
+        rc = start_command(s, &before, err);
+    signal(SIGPIPE, SIG_IGN); /* the command keeps it as it was */
     return rc == GUACO_OK ? guaco__process_open(s->pid, &s->pidfd, err) : rc;
 }
 
@@ -318,20 +329,38 @@ command_end(struct session *s)
 }
 
 static int
+check_version(struct session *s, struct guaco_error *err)
+{
+    unsigned version = guaco__target_runtime(s->target)->layout.version;
+
+    if (s->want->version == 0 || s->want->version == version)
+        return GUACO_OK;
+    return guaco_fail(err, GUACO_E_UNSUPPORTED, 0,
+                      "process %d runs Python 3.%u, not the 3.%u of --abi",
+                      s->pid, version & 0xff, s->want->version & 0xff);
+}
+
+static int
 run(struct session *s, struct guaco_error *err)
 {
+    bool has_time = guaco__format_has_time(s->want->format, s->want->in_time);
     struct guaco__record_options options = {
+        .pid = s->pid,
         .threads = s->want->threads,
         .exclude_idle = s->want->exclude_idle,
         .by_function = s->want->by_function,
-        .chart = s->want->format == GUACO__PROFILE_CHART ? &s->chart : NULL,
+        .timeline = has_time ? &s->timeline : NULL,
     };
 
     int rc = attach(s, err);
     if (rc == GUACO_OK)
+        rc = check_version(s, err);
+    if (rc == GUACO_OK)
         rc = guaco__record_new(&s->record, s->target, &options);
+    read_command_line(s->pid, &s->command_line);
     if (rc == GUACO_OK && !s->want->dump)
         rc = sample_loop(s);
+    clear_progress(s);
     return rc;
 }
 
@@ -345,6 +374,31 @@ tell_dropped(struct session *s)
                 "guaco profile: %llu of %llu stacks could not be read "
                 "consistently and are not counted\n",
                 (unsigned long long)s->dropped, (unsigned long long)s->samples);
+    if (s->timeline.lost > 0)
+        fprintf(stderr,
+                "guaco profile: the last %llu samples have no place in time "
+                "any more and are left out\n",
+                (unsigned long long)s->timeline.lost);
+}
+
+static void
+tell_end(const struct session *s)
+{
+    if (!s->want->says_end || s->record == NULL)
+        return;
+    fprintf(stderr, "guaco profile: %llu samples%s%s\n",
+            (unsigned long long)guaco__record_tally(s->record)->samples,
+            s->want->output != NULL ? " in " : "",
+            s->want->output != NULL ? s->want->output : "");
+}
+
+static void
+session_release(struct session *s)
+{
+    guaco__record_free(s->record);
+    guaco__target_free(s->target);
+    guaco__timeline_release(&s->timeline);
+    guaco__buf_release(&s->command_line);
 }
 
 int
@@ -355,14 +409,18 @@ guaco__profile_session_run(const struct guaco__profile_session *session)
     struct guaco_error err = {0};
     int code = 0;
 
-    guaco__buf_init(&s.chart, OUTPUT_BYTES_MAX);
+    s.has_terminal = isatty(STDERR_FILENO) == 1;
+    guaco__timeline_init(&s.timeline);
+    guaco__buf_init(&s.command_line, COMMAND_LINE_BYTES_MAX);
     int rc = open_all(&s, &err);
     if (rc == GUACO_OK)
         rc = run(&s, &err);
     if (rc != GUACO_OK)
-        code = complain(rc, &err);
+        code = guaco__complain("profile", rc, &err);
     if (s.record != NULL && save(&s) != 0)
         code = 1;
+    else
+        tell_end(&s);
     tell_dropped(&s);
     while (session->command != NULL && s.pid > 0 && !s.ended)
         wait_tick(&s, -1);
@@ -370,8 +428,6 @@ guaco__profile_session_run(const struct guaco__profile_session *session)
         int end = command_end(&s);
         code = end != 0 ? end : code;
     }
-    guaco__record_free(s.record);
-    guaco__target_free(s.target);
-    guaco__buf_release(&s.chart);
+    session_release(&s);
     return code;
 }

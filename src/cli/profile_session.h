@@ -9,29 +9,27 @@
 #include <stdint.h>
 
 #include "guaco/error.h"
-
-enum guaco__profile_format {
-    GUACO__PROFILE_FOLDED,
-    GUACO__PROFILE_SVG,
-    GUACO__PROFILE_SPEEDSCOPE,
-    GUACO__PROFILE_PPROF,
-    GUACO__PROFILE_CHART, /* pyflame's --flamechart */
-};
+#include "profile/formats.h"
 
 struct guaco__profile_session {
     int pid;                    /* attached to; 0: `command` is started */
     const char *const *command; /* ends with NULL */
     double seconds;             /* of recording; 0: one sample; < 0: no end */
     double period;              /* seconds between two samples */
+    unsigned version; /* refuse other interpreters: 0x030b; 0: takes any */
     bool dump, threads, exclude_idle, by_function;
-    enum guaco__profile_format format;
+    bool in_time, is_icicle; /* of an SVG */
+    bool says_end;           /* say what was written, on standard error */
+    enum guaco__format format;
+    const char *title;  /* of the picture; NULL: the command line */
     const char *output; /* NULL: standard output */
 };
 
 /*
- * Run it to its end.  SIGINT and SIGTERM end a recording, which is then
- * written; SIGUSR1 writes what there is so far.  Gives the exit code: of the
- * child when there is one, else 0 or 1.
+ * Run it to its end.  SIGINT, SIGTERM, SIGHUP and SIGQUIT end a recording,
+ * which is then written; sent to us while a command runs, they are passed on
+ * to it.  SIGUSR1 writes what there is so far.  Gives the exit code: of the
+ * command when there is one and it is not 0, else 0 or 1.
  */
 int guaco__profile_session_run(const struct guaco__profile_session *session);
 

@@ -1,107 +1,204 @@
-// The script of a flame graph: zoom by click, search, icicle, state in the URL.
+// The script of a flame graph: zoom by click, search, icicle, keyboard, state in the URL's hash.
 // It changes nothing but attributes, so that the file is right without it too.
 "use strict";
 (function () {
-  const svg = document.documentElement;
-  const frames = Array.from(document.querySelectorAll("#frames > g")).map((g) => {
-    const [title, rect, text] = g.children;
-    const number = (name) => Number(rect.getAttribute(name));
-    return {g, title, rect, text, x: number("x"), y: number("y"), w: number("width"),
-            name: title.textContent.replace(/ \([^()]* samples?, [^()]*\)$/, "")};
-  });
-  const pad = Number(svg.dataset.pad), full = Number(svg.dataset.width) - 2 * pad;
-  const top = Number(svg.dataset.top), bottom = Number(svg.dataset.bottom);
-  const charWidth = Number(svg.dataset.char), row = Number(svg.dataset.row);
+  const svg = document.documentElement, data = svg.dataset;
+  const pad = Number(data.pad), full = Number(data.width) - 2 * pad;
+  const top = Number(data.top), bottom = Number(data.bottom), row = Number(data.row);
+  const charWidth = Number(data.char), labelPad = Number(data.label);
+  const icicle0 = data.icicle === "1";
   const byId = (id) => document.getElementById(id);
-  let zoomed = null, found = null, icicle = svg.dataset.icicle === "1";
+  let zoomed = null, chosen = null, found = "", icicle = icicle0;
 
-  function label(frame, width) {
-    const room = Math.floor((width - 6) / charWidth);
-    frame.text.textContent = room < 3 ? "" : room >= frame.name.length ? frame.name : frame.name.slice(0, room - 2) + "..";
+  // "path/file.py:name:3" and "path/file.py:name" are shown as "name file.py:3".
+  function labelOf(name) {
+    const parts = /^(.*?):([^:]+)(:\d+)?$/.exec(name) || [];
+    const file = parts[1] || "";
+    if (!(file.includes("/") || file.includes(".") || file.startsWith("<"))) return name;
+    return parts[2] + " " + file.slice(file.lastIndexOf("/") + 1) + (parts[3] || "");
   }
 
-  // Place every frame: the zoomed one fills the width, its callers too.
+  const frames = Array.from(document.querySelectorAll("#frames > g")).map((g, index) => {
+    const [title, rect, text] = g.children;
+    const number = (name) => Number(rect.getAttribute(name));
+    const about = title.textContent, cut = about.lastIndexOf(" (");
+    const name = about.slice(0, cut);
+    title.remove();  // the tip shows it
+    return {g, index, rect, text, name, label: labelOf(name), about: about.slice(cut + 2, -1),
+            x: number("x"), y: number("y"), w: number("width"),
+            depth: (icicle0 ? number("y") - top : bottom - row - number("y")) / row};
+  });
+  const frameOf = new Map(frames.map((f) => [f.g, f]));
+
+  function clip(text, width) {
+    const room = Math.floor((width - 2 * labelPad) / charWidth);
+    return room < 3 ? "" : room >= text.length ? text : text.slice(0, room - 1) + "\u2026";
+  }
+  const holds = (outer, inner) => outer.depth < inner.depth && outer.x <= inner.x + 0.01 &&
+                                  outer.x + outer.w >= inner.x + inner.w - 0.01;
+
+  // Place every frame: the zoomed one fills the width, and so do its callers.
   function draw() {
     const from = zoomed ? zoomed.x : pad, scale = zoomed ? full / zoomed.w : 1;
     for (const f of frames) {
-      const above = zoomed && f !== zoomed && f.x <= zoomed.x + 0.01 && f.x + f.w >= zoomed.x + zoomed.w - 0.01 &&
-                    (icicle0 ? f.y < zoomed.y : f.y > zoomed.y);
-      const x = above ? pad : pad + (f.x - from) * scale, w = above ? full : f.w * scale;
-      const hidden = !above && (x + w <= pad + 0.01 || x >= pad + full - 0.01);
-      f.g.classList.toggle("hide", hidden);
-      f.g.classList.toggle("parent", Boolean(above));
-      if (hidden) continue;
-      const y = icicle === icicle0 ? f.y : top + bottom - f.y - row;
+      const isCaller = zoomed !== null && holds(f, zoomed);
+      const x = isCaller ? pad : pad + (f.x - from) * scale, w = isCaller ? full : f.w * scale;
+      const isHidden = !isCaller && zoomed !== null && f !== zoomed &&
+                       (f.depth <= zoomed.depth || x + w <= pad + 0.01 || x >= pad + full - 0.01);
+      f.g.classList.toggle("hide", isHidden);
+      f.g.classList.toggle("parent", isCaller);
+      if (isHidden) continue;
+      const y = icicle ? top + f.depth * row : bottom - (f.depth + 1) * row;
       f.rect.setAttribute("x", x);
       f.rect.setAttribute("y", y);
       f.rect.setAttribute("width", w);
-      f.text.setAttribute("x", x + 3);
-      f.text.setAttribute("y", y + row - 5);
-      label(f, w);
+      f.text.setAttribute("x", x + labelPad);
+      f.text.setAttribute("y", y + row - 5.5);
+      f.text.textContent = clip(f.label, w);
     }
-    byId("unzoom").classList.toggle("hide", !zoomed);
+    byId("unzoom").classList.toggle("hide", zoomed === null);
     remember();
   }
-  const icicle0 = icicle;
 
-  // Mark what matches and say how much of the width it covers, each part once.
+  // Mark what matches and say how much of the width it covers, each part once.  A pattern without
+  // a capital letter matches both cases.
   function search(text) {
     let pattern = null;
-    try { pattern = text ? new RegExp(text) : null; } catch (error) { pattern = null; }
-    found = pattern ? text : null;
+    try { pattern = text ? new RegExp(text, text === text.toLowerCase() ? "i" : "") : null; } catch { /* not one */ }
+    found = pattern ? text : "";
     const spans = [];
     for (const f of frames) {
-      const match = pattern !== null && pattern.test(f.name);
-      f.g.classList.toggle("match", match);
-      if (match) spans.push([f.x, f.x + f.w]);
+      const isMatch = pattern !== null && pattern.test(f.name);
+      f.g.classList.toggle("match", isMatch);
+      if (isMatch) spans.push([f.x, f.x + f.w]);
     }
     let covered = 0, end = -1;
     for (const [a, b] of spans.sort((p, q) => p[0] - q[0] || q[1] - p[1])) {
       if (b > end) { covered += b - Math.max(a, end); end = b; }
     }
-    byId("matched").textContent = pattern ? "Matched: " + (covered / full * 100).toFixed(1) + "%" : "";
-    byId("search").textContent = pattern ? "Reset Search" : "Search";
+    byId("matched").textContent = pattern ? "Matched: " + (covered / full * 100).toFixed(1) + "%"
+                                          : text ? "Not a regular expression" : "";
+    byId("search").textContent = pattern ? "Reset search" : "Search";
     remember();
   }
 
-  function remember() {
-    const query = new URLSearchParams();
-    if (zoomed) { query.set("x", zoomed.x); query.set("y", zoomed.y); }
-    if (found) query.set("s", found);
-    if (icicle !== icicle0) query.set("i", "1");
-    const text = query.toString();
-    try { history.replaceState(null, "", text ? "?" + text : location.pathname); } catch (error) { /* a local file */ }
+  function ask() {
+    const text = prompt("Search in files and functions (a regular expression):", found);
+    if (text !== null) search(text);
   }
 
-  function ask() {
-    if (found) search("");
-    else search(prompt("Search the names of functions and files (a regular expression):", "") || "");
+  function zoom(frame) {
+    zoomed = frame && frame.w < full - 0.01 ? frame : null;
+    draw();
   }
+
+  function flip() {
+    icicle = !icicle;
+    draw();
+  }
+
+  // ---- what is under the mouse, or chosen by the keys ----
+
+  const tip = document.createElementNS(svg.namespaceURI, "g");
+  tip.id = "tip";
+  tip.classList.add("hide");
+  tip.append(...["rect", "text", "text"].map((name) => document.createElementNS(svg.namespaceURI, name)));
+  svg.append(tip);
+
+  function tell(frame, x, y) {
+    tip.classList.toggle("hide", !frame || x === undefined);
+    byId("details").textContent = frame ? frame.name + " (" + frame.about + ")" : " ";
+    if (!frame || x === undefined) return;
+    const [box, first, second] = tip.children;
+    first.textContent = frame.name.length > 110 ? "\u2026" + frame.name.slice(-109) : frame.name;
+    second.textContent = frame.about;
+    const width = Math.max(first.getComputedTextLength(), second.getComputedTextLength()) + 16;
+    const left = Math.max(2, Math.min(x + 12, pad * 2 + full - width - 2));
+    const above = y > bottom - 3 * row ? y - 50 : y + 16;
+    for (const [node, dx, dy] of [[box, 0, 0], [first, 8, 16], [second, 8, 32]]) {
+      node.setAttribute("x", left + dx);
+      node.setAttribute("y", above + dy);
+    }
+    box.setAttribute("width", width);
+    box.setAttribute("height", 40);
+    box.setAttribute("rx", 4);
+  }
+
+  function choose(frame) {
+    if (chosen) chosen.g.classList.remove("chosen");
+    chosen = frame || chosen;
+    if (!chosen) return;
+    chosen.g.classList.add("chosen");
+    tell(chosen);
+    chosen.rect.scrollIntoView({block: "nearest"});
+  }
+
+  // Up and down are those of the picture.
+  function move(key) {
+    const now = chosen || zoomed || frames[0];
+    if (!now) return;
+    if (!chosen) { choose(now); return; }
+    const outward = (key === "ArrowUp") === icicle;
+    const seen = frames.filter((f) => !f.g.classList.contains("hide"));
+    const inside = (f) => holds(now, f) && f.depth === now.depth + 1;
+    const caller = (f) => holds(f, now) && f.depth === now.depth - 1;
+    if (key === "ArrowLeft") choose(seen.filter((f) => f.depth === now.depth && f.x < now.x).pop());
+    else if (key === "ArrowRight") choose(seen.find((f) => f.depth === now.depth && f.x > now.x));
+    else if (outward) choose(seen.find(caller));
+    else choose(seen.filter(inside).sort((a, b) => b.w - a.w)[0]);
+  }
+
+  // ---- events ----
 
   svg.addEventListener("click", (event) => {
     const g = event.target.closest("#frames > g");
-    if (g) zoomed = frames.find((f) => f.g === g);
-    else if (event.target.id === "unzoom") zoomed = null;
-    else if (event.target.id === "search") { ask(); return; }
-    else if (event.target.id === "icicle") icicle = !icicle;
-    else return;
-    if (zoomed && zoomed.w >= full) zoomed = null;
-    draw();
+    if (g) zoom(frameOf.get(g));
+    else if (event.target.id === "unzoom") zoom(null);
+    else if (event.target.id === "search") { if (found) search(""); else ask(); }
+    else if (event.target.id === "icicle") flip();
   });
-  svg.addEventListener("mouseover", (event) => {
+  svg.addEventListener("mousemove", (event) => {
     const g = event.target.closest("#frames > g");
-    byId("details").textContent = g ? g.children[0].textContent : " ";
+    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    if (g) tell(frameOf.get(g), at.x, at.y); else tell(null);
   });
+  svg.addEventListener("mouseleave", () => tell(null));
   window.addEventListener("keydown", (event) => {
-    if (event.key === "F3" || (event.ctrlKey && event.key === "f")) { event.preventDefault(); ask(); }
-    if (event.key === "Escape") { zoomed = null; draw(); }
+    const isCommand = event.ctrlKey || event.metaKey;
+    if (event.key === "F3" || event.key === "/" || (isCommand && event.key === "f")) ask();
+    else if (isCommand || event.altKey) return;
+    else if (event.key === "Escape") { search(""); zoom(null); }
+    else if (event.key === "Enter" && chosen) zoom(chosen);
+    else if (event.key === "Backspace") zoom(null);
+    else if (event.key === "i") flip();
+    else if (event.key.startsWith("Arrow")) move(event.key);
+    else return;
+    event.preventDefault();
   });
 
-  const query = new URLSearchParams(location.search);
-  icicle = query.get("i") === "1" ? !icicle0 : icicle0;
-  if (query.has("x")) {
-    zoomed = frames.find((f) => f.x === Number(query.get("x")) && f.y === Number(query.get("y"))) || null;
+  // ---- the state, in the URL's hash ----
+
+  let isReading = false;
+
+  function remember() {
+    if (isReading) return;
+    const state = new URLSearchParams();
+    if (zoomed) state.set("z", zoomed.index);
+    if (found) state.set("s", found);
+    if (icicle !== icicle0) state.set("i", "1");
+    const text = state.toString();
+    try { history.replaceState(null, "", text ? "#" + text : location.pathname + location.search); } catch { /* not here */ }
   }
-  search(query.get("s") || "");
-  draw();
+
+  function recall() {
+    const state = new URLSearchParams(location.hash.slice(1));
+    isReading = true;
+    icicle = (state.get("i") === "1") !== icicle0;
+    zoomed = state.has("z") ? frames[Number(state.get("z"))] || null : null;
+    search(state.get("s") || "");
+    draw();
+    isReading = false;
+  }
+  window.addEventListener("hashchange", recall);
+  recall();
 })();

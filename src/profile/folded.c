@@ -9,21 +9,6 @@
 
 /* ---- writing ------------------------------------------------------------------ */
 
-static int
-put_frame(const struct guaco__place *place, struct guaco__buf *out)
-{
-    size_t before = out->len;
-
-    int rc = guaco__place_write(place, out);
-    if (rc != GUACO_OK)
-        return rc;
-    if (out->len == before)
-        return GUACO_OK;
-    for (char *c = guaco__buf_data(out) + before; c < guaco__buf_end(out); c++)
-        *c = *c == ';' ? ':' : *c == '\n' || *c == '\r' ? ' ' : *c;
-    return GUACO_OK;
-}
-
 /* One stack, the root's child first. */
 static int
 put_stack(const struct guaco__tally_node *leaf, struct guaco__buf *out)
@@ -36,7 +21,7 @@ put_stack(const struct guaco__tally_node *leaf, struct guaco__buf *out)
         if (i > 0)
             rc = guaco__buf_append_byte(out, ';');
         if (rc == GUACO_OK)
-            rc = put_frame(places[i], out);
+            rc = guaco__place_write_folded(places[i], out);
     }
     return rc;
 }
@@ -81,8 +66,27 @@ take_count(struct guaco_slice *line, uint64_t *count)
     return true;
 }
 
+/* Of this profile, or of the one that it is compared with. */
 static int
-add_line(struct guaco__tally *tally, struct guaco_slice line, uint64_t count)
+count_stack(struct guaco__tally *tally,
+            const struct guaco__place *const *places, size_t depth,
+            uint64_t count, bool is_before)
+{
+    struct guaco__tally_node *leaf;
+
+    if (!is_before)
+        return guaco__tally_add(tally, places, depth, count);
+    int rc = guaco__tally_find(tally, places, depth, &leaf);
+    if (rc != GUACO_OK)
+        return rc;
+    leaf->self_before += count;
+    tally->samples_before += count;
+    return GUACO_OK;
+}
+
+static int
+add_line(struct guaco__tally *tally, struct guaco_slice line, uint64_t count,
+         bool is_before)
 {
     const struct guaco__place *places[GUACO__TALLY_DEPTH_MAX];
     struct guaco_slice none = {NULL, 0};
@@ -101,12 +105,12 @@ add_line(struct guaco__tally *tally, struct guaco_slice line, uint64_t count)
             break;
         line = (struct guaco_slice){stop + 1, line.len - len - 1};
     }
-    return guaco__tally_add(tally, places, depth, count);
+    return count_stack(tally, places, depth, count, is_before);
 }
 
-int
-guaco__folded_read(struct guaco__tally *tally, struct guaco_slice text,
-                   struct guaco_error *err)
+static int
+read_lines(struct guaco__tally *tally, struct guaco_slice text, bool is_before,
+           struct guaco_error *err)
 {
     size_t number = 0;
 
@@ -126,10 +130,24 @@ guaco__folded_read(struct guaco__tally *tally, struct guaco_slice text,
             return guaco_fail(err, GUACO_E_PROTO, 0,
                               "line %zu of the folded stacks has no count",
                               number);
-        int rc = add_line(tally, line, count);
+        int rc = add_line(tally, line, count, is_before);
         if (rc != GUACO_OK)
             return guaco_fail(err, rc, 0, "line %zu of the folded stacks",
                               number);
     }
     return GUACO_OK;
+}
+
+int
+guaco__folded_read(struct guaco__tally *tally, struct guaco_slice text,
+                   struct guaco_error *err)
+{
+    return read_lines(tally, text, false, err);
+}
+
+int
+guaco__folded_read_before(struct guaco__tally *tally, struct guaco_slice text,
+                          struct guaco_error *err)
+{
+    return read_lines(tally, text, true, err);
 }

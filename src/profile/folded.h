@@ -30,4 +30,8 @@ guaco__folded_write(const struct guaco__tally *tally, struct guaco__buf *out);
 int guaco__folded_read(struct guaco__tally *tally, struct guaco_slice text,
                        struct guaco_error *err);
 
+/* The same as what the tally is compared with. */
+int guaco__folded_read_before(struct guaco__tally *tally,
+                              struct guaco_slice text, struct guaco_error *err);
+
 #endif

@@ -12,6 +12,8 @@ enum {
     PROFILE_LOCATION = 4,
     PROFILE_FUNCTION = 5,
     PROFILE_STRING = 6,
+    PROFILE_TIME_NANOS = 9,
+    PROFILE_DURATION_NANOS = 10,
     PROFILE_PERIOD_TYPE = 11,
     PROFILE_PERIOD = 12,
     VALUE_TYPE = 1,
@@ -129,8 +131,10 @@ put_stack(struct writer *w, const struct guaco__tally_node *leaf,
 
 static void
 put_all(struct writer *w, const struct guaco__tally_list *list,
-        uint64_t period_ns)
+        const struct guaco__report *report)
 {
+    uint64_t period_ns = report->period_ns;
+
     put_value_type(w, PROFILE_SAMPLE_TYPE, TEXT_SAMPLES, TEXT_COUNT);
     put_value_type(w, PROFILE_SAMPLE_TYPE, TEXT_WALL, TEXT_NANOSECONDS);
     for (size_t i = 0; i < list->stack_count; i++)
@@ -144,21 +148,24 @@ put_all(struct writer *w, const struct guaco__tally_list *list,
         put_bytes(w, w->out, PROFILE_STRING, list->places[i]->name);
         put_bytes(w, w->out, PROFILE_STRING, list->places[i]->file);
     }
+    put_varint(w, w->out, PROFILE_TIME_NANOS, (uint64_t)report->begin_wall_ns);
+    put_varint(w, w->out, PROFILE_DURATION_NANOS,
+               report->tally->samples * period_ns);
     put_value_type(w, PROFILE_PERIOD_TYPE, TEXT_WALL, TEXT_NANOSECONDS);
     put_varint(w, w->out, PROFILE_PERIOD, period_ns);
 }
 
 int
-guaco__pprof_write(const struct guaco__tally *tally, uint64_t period_ns,
-                   struct guaco__buf *out)
+guaco__pprof_write(const struct guaco__report *report, struct guaco__buf *out)
 {
     struct guaco__tally_list list;
-    struct writer w = {.out = out, .rc = guaco__tally_list(tally, &list)};
+    struct writer w = {.out = out,
+                       .rc = guaco__tally_list(report->tally, &list)};
 
     guaco__buf_init(&w.inner, (size_t)1 << 20);
     guaco__buf_init(&w.packed, (size_t)1 << 20);
     if (w.rc == GUACO_OK)
-        put_all(&w, &list, period_ns);
+        put_all(&w, &list, report);
     guaco__buf_release(&w.inner);
     guaco__buf_release(&w.packed);
     guaco__tally_list_release(&list);

@@ -47,50 +47,65 @@ put_stack(struct guaco__json_writer *w, const struct guaco__tally_node *leaf)
     guaco__json_close(w, ']');
 }
 
-static void
-put_stacks(struct guaco__json_writer *w, const struct guaco__tally_list *list,
-           uint64_t period_ns)
+/* The samples of one track with their weights; their number. */
+static uint64_t
+put_samples(struct guaco__json_writer *w, const struct guaco__report *report,
+            const struct guaco__track *track)
 {
+    const struct guaco__moment *moments =
+        guaco__timeline_moments(report->timeline);
+    size_t count = guaco__timeline_count(report->timeline);
+    uint64_t own = 0;
+
     guaco__json_name(w, "samples");
     guaco__json_open(w, '[');
-    for (size_t i = 0; i < list->stack_count; i++)
-        put_stack(w, list->stacks[i]);
+    for (size_t i = 0; i < count; i++)
+        if (moments[i].track == track) {
+            put_stack(w, moments[i].leaf);
+            own++;
+        }
     guaco__json_close(w, ']');
     guaco__json_name(w, "weights");
     guaco__json_open(w, '[');
-    for (size_t i = 0; i < list->stack_count; i++)
-        guaco__json_put_int(w, (int64_t)(list->stacks[i]->self * period_ns));
+    for (uint64_t i = 0; i < own; i++)
+        guaco__json_put_int(w, (int64_t)report->period_ns);
     guaco__json_close(w, ']');
+    return own;
 }
 
-static void
-put_profile(struct guaco__json_writer *w, const struct guaco__tally_list *list,
-            struct guaco_slice name, uint64_t total_ns, uint64_t period_ns)
+static int
+put_profile(struct guaco__json_writer *w, const struct guaco__report *report,
+            const struct guaco__track *track)
 {
+    struct guaco__buf name;
+
+    guaco__buf_init(&name, 4096);
+    int rc = guaco__track_write(track, &name);
     guaco__json_open(w, '{');
     guaco__json_name(w, "type");
     guaco__json_put_text(w, "sampled");
     guaco__json_name(w, "name");
-    guaco__json_put_slice(w, name);
+    guaco__json_put_slice(w, guaco__buf_slice(&name));
     guaco__json_name(w, "unit");
     guaco__json_put_text(w, "nanoseconds");
     guaco__json_name(w, "startValue");
     guaco__json_put_int(w, 0);
+    uint64_t own = put_samples(w, report, track);
     guaco__json_name(w, "endValue");
-    guaco__json_put_int(w, (int64_t)total_ns);
-    put_stacks(w, list, period_ns);
+    guaco__json_put_int(w, (int64_t)(own * report->period_ns));
     guaco__json_close(w, '}');
+    guaco__buf_release(&name);
+    return rc;
 }
 
 int
-guaco__speedscope_write(const struct guaco__tally *tally,
-                        struct guaco_slice name, uint64_t period_ns,
+guaco__speedscope_write(const struct guaco__report *report,
                         struct guaco__buf *out)
 {
     struct guaco__json_writer w;
     struct guaco__tally_list list;
 
-    int rc = guaco__tally_list(tally, &list);
+    int rc = guaco__tally_list(report->tally, &list);
     if (rc == GUACO_OK) {
         guaco__json_begin(&w, out);
         guaco__json_open(&w, '{');
@@ -98,16 +113,22 @@ guaco__speedscope_write(const struct guaco__tally *tally,
         guaco__json_put_text(
             &w, "https://www.speedscope.app/file-format-schema.json");
         guaco__json_name(&w, "exporter");
-        guaco__json_put_text(&w, "guaco");
+        guaco__json_put_text(&w, "guaco " GUACO_VERSION);
         guaco__json_name(&w, "name");
-        guaco__json_put_slice(&w, name);
+        guaco__json_put_slice(&w, report->title.len > 0 ? report->title
+                                                        : report->subtitle);
+        guaco__json_name(&w, "activeProfileIndex");
+        guaco__json_put_int(&w, 0);
         put_frames(&w, &list);
         guaco__json_name(&w, "profiles");
         guaco__json_open(&w, '[');
-        put_profile(&w, &list, name, tally->samples * period_ns, period_ns);
+        for (const struct guaco__track *track = report->timeline->first;
+             rc == GUACO_OK && track != NULL; track = track->next)
+            rc = put_profile(&w, report, track);
         guaco__json_close(&w, ']');
         guaco__json_close(&w, '}');
-        rc = guaco__json_end(&w);
+        int end = guaco__json_end(&w);
+        rc = rc == GUACO_OK ? end : rc;
     }
     guaco__tally_list_release(&list);
     return rc;

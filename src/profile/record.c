@@ -23,7 +23,7 @@ struct guaco__record {
     struct guaco__map known;
     const struct guaco__place *idle;
     const struct guaco__place *stack[GUACO__STACK_DEPTH_MAX];
-    uint64_t wall_us;
+    uint64_t at_ns;
     size_t told; /* threads of the sample under way */
     struct guaco__buf *dump;
     int rc; /* the first failure inside a callback */
@@ -150,28 +150,28 @@ places_of(struct guaco__record *record, const struct guaco__stack *stack)
 
 /* ---- one sample ----------------------------------------------------------------- */
 
-/* pyflame's chart: a line with the time, a line with the stack. */
+/* Count record->stack, of `sample`'s thread or, if that is NULL, of none. */
 static int
-chart_add(struct guaco__record *record, size_t count)
+count_stack(struct guaco__record *record, size_t count,
+            const struct guaco__thread_sample *sample)
 {
-    struct guaco__buf *chart = record->options.chart;
+    struct guaco__timeline *timeline = record->options.timeline;
+    const struct guaco__track *track;
+    struct guaco__tally_node *leaf;
 
-    int rc =
-        guaco__buf_printf(chart, "%llu\n", (unsigned long long)record->wall_us);
-    for (size_t i = 0; rc == GUACO_OK && i < count; i++) {
-        rc = guaco__place_write(record->stack[i], chart);
-        if (rc == GUACO_OK && record->stack[i] != record->idle)
-            rc = guaco__buf_append_byte(chart, ';');
-    }
-    return rc == GUACO_OK ? guaco__buf_append_byte(chart, '\n') : rc;
-}
-
-static int
-count_stack(struct guaco__record *record, size_t count)
-{
-    if (record->options.chart != NULL)
-        return chart_add(record, count);
-    return guaco__tally_add(&record->tally, record->stack, count, 1);
+    int rc = guaco__tally_find(&record->tally, record->stack, count, &leaf);
+    if (rc == GUACO_OK && timeline != NULL)
+        rc = guaco__timeline_track(timeline, record->options.pid,
+                                   sample == NULL ? 0 : sample->thread_id,
+                                   sample == NULL ? 0 : sample->native_id,
+                                   (struct guaco_slice){NULL, 0}, &track);
+    if (rc == GUACO_OK && timeline != NULL)
+        rc = guaco__timeline_add(timeline, record->at_ns, leaf, track);
+    if (rc != GUACO_OK)
+        return rc;
+    leaf->self++;
+    record->tally.samples++;
+    return GUACO_OK;
 }
 
 static void
@@ -186,13 +186,13 @@ on_thread(void *ctx, const struct guaco__thread_sample *sample)
         return;
     record->rc = places_of(record, sample->stack);
     if (record->rc == GUACO_OK)
-        record->rc = count_stack(record, sample->stack->count);
+        record->rc = count_stack(record, sample->stack->count, sample);
 }
 
 int
-guaco__record_sample(struct guaco__record *record, uint64_t wall_us)
+guaco__record_sample(struct guaco__record *record, uint64_t at_ns)
 {
-    record->wall_us = wall_us;
+    record->at_ns = at_ns;
     record->told = 0;
     record->rc = GUACO_OK;
     if (record->target == NULL)
@@ -208,7 +208,7 @@ guaco__record_sample(struct guaco__record *record, uint64_t wall_us)
         guaco__target_counts(record->target)->dropped != dropped)
         return GUACO_OK;
     record->stack[0] = record->idle;
-    return count_stack(record, 1);
+    return count_stack(record, 1, NULL);
 }
 
 /* ---- a dump ---------------------------------------------------------------------- */

@@ -13,13 +13,14 @@
 #include "guaco/error.h"
 #include "tally.h"
 #include "target.h"
+#include "timeline.h"
 
 struct guaco__record_options {
-    bool threads;             /* all threads, not only the holder of the GIL */
-    bool exclude_idle;        /* do not count "(idle)" */
-    bool by_function;         /* frames without lines */
-    struct guaco__buf *chart; /* time order instead of counts: pyflame's
-                                 --flamechart lines are appended here */
+    int32_t pid;       /* of the target */
+    bool threads;      /* all threads, not only the holder of the GIL */
+    bool exclude_idle; /* do not count "(idle)" */
+    bool by_function;  /* frames without lines */
+    struct guaco__timeline *timeline; /* keep the order too; NULL: do not */
 };
 
 struct guaco__record;
@@ -35,11 +36,11 @@ void guaco__record_free(struct guaco__record *record);
 void guaco__record_follow(struct guaco__record *record,
                           struct guaco__target *target);
 
-/* Take one sample; wall_us is the time for a chart's line.  A sample in which
+/* Take one sample, at_ns after the recording began.  A sample in which
  * no thread holds the GIL counts as "(idle)"; one whose stack could not be read,
  * or whose thread runs no Python frame yet, is not counted.  Returns as
  * guaco__target_sample(), guaco__tally_add(). */
-int guaco__record_sample(struct guaco__record *record, uint64_t wall_us);
+int guaco__record_sample(struct guaco__record *record, uint64_t at_ns);
 
 /* What was counted so far, borrowed; the caller may sort and sum it. */
 struct guaco__tally *guaco__record_tally(struct guaco__record *record);

@@ -138,9 +138,9 @@ child_get(struct guaco__tally *tally, struct guaco__tally_node *parent,
 }
 
 int
-guaco__tally_add(struct guaco__tally *tally,
-                 const struct guaco__place *const *places, size_t count,
-                 uint64_t times)
+guaco__tally_find(struct guaco__tally *tally,
+                  const struct guaco__place *const *places, size_t count,
+                  struct guaco__tally_node **leaf)
 {
     struct guaco__tally_node *node = &tally->root;
 
@@ -150,7 +150,21 @@ guaco__tally_add(struct guaco__tally *tally,
         if (rc != GUACO_OK)
             return rc;
     }
-    node->self += times;
+    *leaf = node;
+    return GUACO_OK;
+}
+
+int
+guaco__tally_add(struct guaco__tally *tally,
+                 const struct guaco__place *const *places, size_t count,
+                 uint64_t times)
+{
+    struct guaco__tally_node *leaf;
+
+    int rc = guaco__tally_find(tally, places, count, &leaf);
+    if (rc != GUACO_OK)
+        return rc;
+    leaf->self += times;
     tally->samples += times;
     return GUACO_OK;
 }
@@ -165,21 +179,23 @@ deepest_first(struct guaco__tally_node *node)
 }
 
 void
-guaco__tally_sum(struct guaco__tally *tally)
+guaco__tally_sum(struct guaco__tally_node *root)
 {
-    struct guaco__tally_node *node = deepest_first(&tally->root);
+    struct guaco__tally_node *node = deepest_first(root);
 
     for (;;) {
         node->total = node->self;
+        node->total_before = node->self_before;
         for (const struct guaco__tally_node *child = node->first_child;
-             child != NULL; child = child->next_sibling)
+             child != NULL; child = child->next_sibling) {
             node->total += child->total;
-        if (node->parent == NULL)
+            node->total_before += child->total_before;
+        }
+        if (node == root)
             break;
         node = node->next_sibling != NULL ? deepest_first(node->next_sibling)
                                           : node->parent;
     }
-    assert(tally->root.total == tally->samples);
 }
 
 /* The next node in an order that visits callers first; *depth follows. */
@@ -198,10 +214,10 @@ next_node(struct guaco__tally_node *node, uint32_t *depth)
 }
 
 uint32_t
-guaco__tally_depth(const struct guaco__tally *tally)
+guaco__tally_depth(const struct guaco__tally_node *root)
 {
     struct guaco__tally_node *node =
-        (struct guaco__tally_node *)(uintptr_t)&tally->root;
+        (struct guaco__tally_node *)(uintptr_t)root;
     uint32_t depth = 1, deepest = 1;
 
     while ((node = next_node(node, &depth)) != NULL)

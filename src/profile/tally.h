@@ -37,6 +37,7 @@ struct guaco__tally_node {
     struct guaco__tally_node *parent, *first_child, *next_sibling;
     uint64_t self;  /* samples that ended here */
     uint64_t total; /* and in what it called; see guaco__tally_sum() */
+    uint64_t self_before, total_before; /* of what it is compared with */
 };
 
 struct guaco__tally {
@@ -46,6 +47,7 @@ struct guaco__tally {
     struct guaco__tally_node root;
     uint32_t place_count;
     uint64_t samples;
+    uint64_t samples_before; /* of another profile, for a comparison */
 };
 
 void guaco__tally_init(struct guaco__tally *tally);
@@ -64,14 +66,21 @@ int guaco__tally_add(struct guaco__tally *tally,
                      const struct guaco__place *const *places, size_t count,
                      uint64_t times);
 
+/* The node of a stack, made when it is new, without counting anything; alive as
+ * long as the tally.  Returns as above. */
+int guaco__tally_find(struct guaco__tally *tally,
+                      const struct guaco__place *const *places, size_t count,
+                      struct guaco__tally_node **leaf);
+
 /* Order the children of every node by file, name and line.  Returns 0 or
  * GUACO_E_NOMEM (some are then in order and some not). */
 int guaco__tally_sort(struct guaco__tally *tally);
 
-/* Nodes on the longest way from the root to a leaf, the root included. */
-uint32_t guaco__tally_depth(const struct guaco__tally *tally);
+/* Nodes on the longest way from `root` to a leaf, the root included. */
+uint32_t guaco__tally_depth(const struct guaco__tally_node *root);
 
-/* Fill in `total` of every node.  Call when done with adding. */
-void guaco__tally_sum(struct guaco__tally *tally);
+/* Fill in the totals of `root` and all below it.  Call when done with
+ * adding. */
+void guaco__tally_sum(struct guaco__tally_node *root);
 
 #endif

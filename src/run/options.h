@@ -131,6 +131,10 @@ guaco__options_text(const struct guaco__options *options, const char *name);
 void guaco__options_write(const struct guaco__options *options,
                           struct guaco__json_writer *w);
 
+/* Levenshtein's distance of two names, '_' counting as '-'; one over 40 bytes
+ * is far from all. */
+size_t guaco__options_distance(const char *a, const char *b);
+
 /* Append the lines of --help that describe the options of `command`, or of
  * --print-config.  Return 0, GUACO_E_NOMEM or GUACO_E_LIMIT. */
 int

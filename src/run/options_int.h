@@ -30,9 +30,6 @@ guaco__options_find_letter(enum guaco__option_command command, char letter);
 const struct guaco__option *
 guaco__options_nearest(enum guaco__option_command command, const char *name);
 
-/* Levenshtein's distance; a name over NAME_BYTES_MAX is far from all. */
-size_t guaco__options_distance(const char *a, const char *b);
-
 /*
  * Take one value as text, from a source that comes no lower than those before.
  * An item of a list is added to what the same source gave; another source

@@ -47,11 +47,64 @@ fold_and_draw(void)
         rc = guaco__folded_write(&tally, &out);
     if (rc == GUACO_OK)
         rc = guaco__flamegraph_write(&tally, &options, &out);
-    if (rc == GUACO_OK)
-        rc = guaco__speedscope_write(&tally, GUACO_SLICE("x"), 1000, &out);
-    if (rc == GUACO_OK)
-        rc = guaco__pprof_write(&tally, 1000, &out);
     guaco__buf_release(&out);
+    guaco__tally_release(&tally);
+    return rc;
+}
+
+/* Two threads in turn. */
+static int
+fill(struct guaco__tally *tally, struct guaco__timeline *timeline)
+{
+    int rc = GUACO_OK;
+
+    for (uint64_t i = 0; i < 4 && rc == GUACO_OK; i++) {
+        const struct guaco__place *places[2];
+        const struct guaco__track *track;
+        struct guaco__tally_node *leaf;
+        rc = guaco__tally_place(tally, TEXT("a.py"), TEXT("f"), 1, &places[0]);
+        if (rc == GUACO_OK)
+            rc = guaco__tally_place(tally, TEXT("a.py"), TEXT("g"),
+                                    (int32_t)i + 1, &places[1]);
+        if (rc == GUACO_OK)
+            rc = guaco__tally_find(tally, places, 2, &leaf);
+        if (rc == GUACO_OK)
+            rc = guaco__timeline_track(timeline, 7, i % 2 + 1, 0, TEXT(""),
+                                       &track);
+        if (rc == GUACO_OK)
+            rc = guaco__timeline_add(timeline, i * 1000, leaf, track);
+        if (rc == GUACO_OK) {
+            leaf->self++;
+            tally->samples++;
+        }
+    }
+    return rc;
+}
+
+static int
+write_each_form(void)
+{
+    static const enum guaco__format formats[] = {
+        GUACO__FORMAT_SVG,   GUACO__FORMAT_SPEEDSCOPE, GUACO__FORMAT_PPROF,
+        GUACO__FORMAT_GECKO, GUACO__FORMAT_CHROME,     GUACO__FORMAT_CHART,
+    };
+    struct guaco__tally tally;
+    struct guaco__timeline timeline;
+    struct guaco__report report = {.tally = &tally,
+                                   .timeline = &timeline,
+                                   .period_ns = 1000,
+                                   .in_time = true};
+    struct guaco__buf out;
+
+    guaco__tally_init(&tally);
+    guaco__timeline_init(&timeline);
+    guaco__buf_init(&out, 1 << 20);
+    int rc = fill(&tally, &timeline);
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+        if (rc == GUACO_OK)
+            rc = guaco__report_write(&report, formats[i], &out);
+    guaco__buf_release(&out);
+    guaco__timeline_release(&timeline);
     guaco__tally_release(&tally);
     return rc;
 }
@@ -104,6 +157,13 @@ counting_and_drawing(void **state)
 }
 
 static void
+each_form(void **state)
+{
+    (void)state;
+    fail_each(write_each_form);
+}
+
+static void
 mappings(void **state)
 {
     (void)state;
@@ -122,6 +182,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counting_and_drawing),
+        cmocka_unit_test(each_form),
         cmocka_unit_test(mappings),
         cmocka_unit_test(a_recording),
     };

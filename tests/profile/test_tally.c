@@ -77,12 +77,12 @@ stacks_are_counted_by_their_leaf(void **state)
     add(2, both, 12);
     add(1, both, 3);
     add(2, both, 1);
-    guaco__tally_sum(&tally);
+    guaco__tally_sum(&tally.root);
     assert_int_equal(tally.samples, 16);
     assert_int_equal(tally.root.total, 16);
     assert_int_equal(tally.root.first_child->self, 3);
     assert_int_equal(tally.root.first_child->total, 16);
-    assert_int_equal(guaco__tally_depth(&tally), 3);
+    assert_int_equal(guaco__tally_depth(&tally.root), 3);
     check_folded("m.py:run:3 3\nm.py:run:3;m.py:work:10 13\n");
 }
 
@@ -164,7 +164,7 @@ a_stack_that_is_too_deep_is_refused(void **state)
     assert_int_equal(read_folded(text, NULL), GUACO_E_LIMIT);
     memcpy(text + len - 3, " 1", 3);
     assert_int_equal(read_folded(text, NULL), 0);
-    assert_int_equal(guaco__tally_depth(&tally), 4097);
+    assert_int_equal(guaco__tally_depth(&tally.root), 4097);
     free(text);
 }
 

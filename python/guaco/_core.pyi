@@ -363,7 +363,13 @@ class Server:
         hooks: dict[str, Any],
         /,
     ) -> Self: ...
-    def listen(self, fd: int, /) -> None:
+    def set_tls(self, settings: str, /) -> None:
+        """Read certificates and keys, for connections accepted from now on.
+        ``settings`` is the JSON that a worker gets: "options" with ssl_*, and
+        "ticket_secret".  ValueError or guaco.Error with a text that names the
+        file; then those before stay."""
+
+    def listen(self, fd: int, tls: bool = False, /) -> None:
         """Take a bound, listening stream socket, before start().  ValueError
         when it is none; guaco.Error after start()."""
 

@@ -37,6 +37,7 @@ def run(app: Any, **options: Any) -> None:
                 "workers and reload need the application as a name, like "
                 '"module:app": each worker imports it'
             )
+        hide_password(options)
         exec_native(["serve", app, *command_line(options)])
     for name in ("reload", "reload_dir"):
         options.pop(name, None)
@@ -55,12 +56,8 @@ def run(app: Any, **options: Any) -> None:
 
 def _say_hello(server: Server) -> None:
     log = logging.getLogger("guaco.error")
-    for address in server.addresses:
-        if isinstance(address, tuple):
-            host = f"[{address[0]}]" if ":" in address[0] else address[0]
-            log.info("listening on http://%s:%d", host, address[1])
-        else:
-            log.info("listening on unix:%s", address)
+    for url in server.urls:
+        log.info("listening on %s", url)
 
 
 def setup_logging(level: str) -> None:
@@ -108,6 +105,14 @@ def exec_native(words: list[str]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(exe, [exe, *words])
+
+
+def hide_password(options: dict[str, Any]) -> None:
+    """Move a key's password to the environment: words of a command line are
+    for all to see."""
+    password = options.pop("ssl_keyfile_password", None)
+    if password is not None:
+        os.environ["GUACO_SSL_KEYFILE_PASSWORD"] = str(password)
 
 
 def command_line(options: dict[str, Any]) -> list[str]:

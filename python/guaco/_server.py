@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -31,7 +32,11 @@ _CHOICES = {
     "interface": ("auto", "asgi", "wsgi"),
     "lifespan": ("auto", "on", "off"),
     "forwarded_header": ("x-forwarded", "forwarded"),
+    "ssl_min_version": ("1.2", "1.3"),
 }
+
+# Of ssl_cert_reqs, by the number of ssl.VerifyMode and by the word.
+_CERT_REQS = ("none", "optional", "required")
 
 # What Server understands beside what the core's table of limits has.
 _OPTIONS = frozenset(
@@ -63,9 +68,18 @@ _OPTIONS = frozenset(
         "proxy_protocol",
         "root_path",
         "server_header",
+        "ssl_ca_certs",
+        "ssl_cert_reqs",
+        "ssl_certfile",
+        "ssl_ciphers",
+        "ssl_keyfile",
+        "ssl_keyfile_password",
+        "ssl_keyfile_password_file",
+        "ssl_min_version",
         "threads",
         "timeout_body",
         "timeout_graceful_shutdown",
+        "timeout_handshake",
         "timeout_head",
         "timeout_keep_alive",
         "timeout_send",
@@ -110,6 +124,9 @@ class Server:
         self._target = app
         self._options = options
         self._sockets = list(sockets) if sockets is not None else None
+        # Which of them speak TLS; None: all or none.
+        self._tls: Sequence[bool] | None = None
+        self._ticket_secret: str | None = None
         self._core: _core.Server | None = None
         self._pool: _core.Pool | None = None
         self._threads: list[threading.Thread] = []
@@ -119,8 +136,10 @@ class Server:
         self._graceful: float | None = None
         self.started = False
         self.was_started = False
-        #: Where the server listens, once it has started.
+        #: Where the server listens, once it has started: as getsockname()
+        #: gives it, and as a URL.
         self.addresses: list[Any] = []
+        self.urls: list[str] = []
         #: Called without arguments when it listens, and when it stops.
         self.on_start: Callable[[], None] | None = None
         self.on_stop: Callable[[], None] | None = None
@@ -131,6 +150,9 @@ class Server:
         app: Any,
         sockets: Sequence[socket.socket],
         options: dict[str, Any],
+        *,
+        tls: Sequence[bool] | None = None,
+        ticket_secret: str | None = None,
     ) -> Server:
         """With the options of a command line, of which some are not ours."""
         known = {
@@ -138,7 +160,10 @@ class Server:
             for name, value in options.items()
             if name in _OPTIONS and value is not None
         }
-        return cls(app, sockets=sockets, **known)
+        server = cls(app, sockets=sockets, **known)
+        server._tls = tls
+        server._ticket_secret = ticket_secret
+        return server
 
     # ---- life
 
@@ -160,7 +185,7 @@ class Server:
         )
         await lifespan.startup()
         try:
-            with _signals(loop, self.shutdown):
+            with _signals(loop, self.shutdown, self._on_hangup()):
                 self._open(loop, app, interface, lifespan)
                 await self._stop.wait()
                 await self._drain()
@@ -197,6 +222,22 @@ class Server:
                     self._loop.call_soon_threadsafe(self.shutdown)
             else:
                 self.shutdown()
+
+    def reload_certificates(self) -> bool:
+        """Read the files of ssl_certfile and its kin again, as SIGHUP does.
+
+        Connections that are open keep theirs.  False when the files will not
+        do: that is logged, and new connections get the old certificates too.
+        """
+        if self._core is None or not self._has_tls():
+            return False
+        try:
+            self._core.set_tls(self._tls_settings())
+        except (ValueError, _core.Error) as exc:
+            _log.error("the certificates stay as they are: %s", exc)
+            return False
+        _log.info("certificates reloaded")
+        return True
 
     def stats(self) -> dict[str, int]:
         """Counters of the core; empty before start and after the end."""
@@ -248,16 +289,47 @@ class Server:
         self._core = lifespan.context.run(
             _core.Server, loop, app, interface, self._options, hooks
         )
-        sockets = self._sockets
-        if sockets is None:
-            sockets = bind_sockets(self._options)
-        for listener in sockets:
-            self.addresses.append(listener.getsockname())
-            self._core.listen(listener.detach())
+        if self._has_tls():
+            try:
+                self._core.set_tls(self._tls_settings())
+            except (ValueError, _core.Error) as exc:
+                raise TargetError(str(exc)) from None
+        self._listen(self._core)
         self._core.start()
         self.started = self.was_started = True
         if self.on_start is not None:
             self.on_start()
+
+    def _listen(self, core: _core.Server) -> None:
+        sockets, tls = self._sockets, self._tls
+        if sockets is None:
+            sockets = bind_sockets(self._options)
+            tls = [is_tls for _, is_tls in _addresses(self._options)]
+        if tls is None:
+            tls = [self._has_tls()] * len(sockets)
+        for listener, is_tls in zip(sockets, tls, strict=True):
+            address = listener.getsockname()
+            self.addresses.append(address)
+            self.urls.append(_url(address, is_tls))
+            core.listen(listener.detach(), is_tls)
+
+    def _has_tls(self) -> bool:
+        return bool(self._options.get("ssl_certfile"))
+
+    def _tls_settings(self) -> str:
+        """What the core reads: the message that a worker gets."""
+        options: dict[str, Any] = {
+            name: None if value is None else str(value)
+            for name, value in self._options.items()
+            if name.startswith("ssl_")
+        }
+        for name in ("ssl_certfile", "ssl_keyfile"):
+            options[name] = _paths(self._options.get(name))
+        settings = {"options": options, "ticket_secret": self._ticket_secret}
+        return json.dumps(settings)
+
+    def _on_hangup(self) -> Callable[[], object] | None:
+        return self.reload_certificates if self._has_tls() else None
 
     def _start_pool(self, count: int) -> None:
         if count <= 1:
@@ -353,6 +425,20 @@ def bind_sockets(options: dict[str, Any]) -> list[socket.socket]:
 
     OSError when an address is taken, ValueError when one is malformed.
     """
+    backlog = int(options.get("backlog") or 2048)
+    sockets: list[socket.socket] = []
+    try:
+        for address, _ in _addresses(options):
+            sockets.append(_bind(address, backlog))
+    except BaseException:
+        for listener in sockets:
+            listener.close()
+        raise
+    return sockets
+
+
+def _addresses(options: dict[str, Any]) -> list[tuple[str, bool]]:
+    """What to listen on, and whether with TLS."""
     addresses = list(options.get("bind") or ())
     if options.get("uds"):
         addresses.append(f"unix:{options['uds']}")
@@ -364,16 +450,31 @@ def bind_sockets(options: dict[str, Any]) -> list[socket.socket]:
         if ":" in host:
             host = f"[{host}]"
         addresses.insert(0, f"{host}:{8000 if port is None else port}")
-    backlog = int(options.get("backlog") or 2048)
-    sockets: list[socket.socket] = []
-    try:
-        for address in addresses:
-            sockets.append(_bind(address, backlog))
-    except BaseException:
-        for listener in sockets:
-            listener.close()
-        raise
-    return sockets
+    has_tls = bool(options.get("ssl_certfile"))
+    found = []
+    for address in addresses:
+        if address.startswith("https://") and not has_tls:
+            raise ValueError(f"{address} needs ssl_certfile")
+        is_tls = has_tls and not address.startswith("http://")
+        rest = address.removeprefix("https://").removeprefix("http://")
+        found.append((rest, is_tls))
+    return found
+
+
+def _url(address: Any, is_tls: bool) -> str:
+    if not isinstance(address, tuple):
+        return f"unix:{address}"
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"http{'s' if is_tls else ''}://{host}:{address[1]}"
+
+
+def _paths(value: Any) -> list[str]:
+    """One path or several, as text."""
+    if value is None:
+        return []
+    if isinstance(value, (str, os.PathLike)):
+        value = [value]
+    return [os.fspath(one) for one in value]
 
 
 def _bind(address: str, backlog: int) -> socket.socket:
@@ -432,26 +533,41 @@ def _check_options(options: dict[str, Any]) -> None:
     for name, value in options.items():
         if name not in _OPTIONS:
             raise TypeError(f"unknown option {name!r}")
+        if name == "ssl_cert_reqs":
+            _check_cert_reqs(value)
         if name in _CHOICES and value not in _CHOICES[name]:
             raise ValueError(
                 f"{name}={value!r} is none of {', '.join(_CHOICES[name])}"
             )
 
 
+def _check_cert_reqs(value: Any) -> None:
+    if str(value) not in (*_CERT_REQS, "0", "1", "2"):
+        raise ValueError(
+            f"ssl_cert_reqs={value!r} is none of {', '.join(_CERT_REQS)}"
+        )
+
+
 @contextlib.contextmanager
 def _signals(
-    loop: asyncio.AbstractEventLoop, stop: Callable[[], None]
+    loop: asyncio.AbstractEventLoop,
+    stop: Callable[[], object],
+    hangup: Callable[[], object] | None,
 ) -> Iterator[None]:
-    """SIGINT and SIGTERM call ``stop``, where handlers can be set."""
+    """SIGINT and SIGTERM call ``stop``, SIGHUP ``hangup``, where handlers can
+    be set."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop}
+    if hangup is not None:
+        handlers[signal.SIGHUP] = hangup
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in handlers:
             loop.remove_signal_handler(number)
 
 

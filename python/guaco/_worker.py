@@ -74,6 +74,7 @@ class WebWorker:
         channel: socket.socket,
         sockets: list[socket.socket],
     ) -> None:
+        self._order = order
         self._target: str = order["target"]
         self._options: dict[str, Any] = order.get("options") or {}
         self._channel = channel
@@ -89,7 +90,11 @@ class WebWorker:
             setup_logging(self._options.get("log_level") or "info")
             loop_factory = loop_factory_of(self._options.get("loop"))
             server = Server.of_worker(
-                self._load(), self._sockets, self._options
+                self._load(),
+                self._sockets,
+                self._options,
+                tls=[bool(s.get("tls")) for s in self._order["sockets"]],
+                ticket_secret=self._order.get("ticket_secret"),
             )
         except BaseException as exc:
             return self._failed(exc)

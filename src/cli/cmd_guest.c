@@ -34,6 +34,7 @@
 #include "io/watch.h"
 #include "run/channel.h"
 #include "run/supervisor.h"
+#include "run/tls_settings.h"
 #include "server/server.h"
 
 enum { ARENA_BYTES = 1 << 20 };
@@ -193,6 +194,7 @@ static void
 take_limits(const struct guest *g, struct guaco__server_limits *l)
 {
     l->idle_ms = take_ms(g, "timeout_keep_alive", l->idle_ms);
+    l->handshake_ms = take_ms(g, "timeout_handshake", l->handshake_ms);
     l->head_ms = take_ms(g, "timeout_head", l->head_ms);
     l->body_ms = take_ms(g, "timeout_body", l->body_ms);
     l->send_ms = take_ms(g, "timeout_send", l->send_ms);
@@ -345,15 +347,39 @@ load(struct guest *g, struct guaco_error *err)
 /* ---- life ---- */
 
 static int
+read_certificates(struct guest *g, struct guaco_error *err)
+{
+    struct guaco__tls_settings settings;
+    struct guaco__tls *tls;
+
+    if (!guaco__tls_settings_take(&settings, g->hello))
+        return GUACO_OK;
+
+    int rc = guaco__tls_new(&tls, &settings.options, err);
+
+    if (rc < 0)
+        return rc;
+    guaco__server_set_tls(g->server, tls);
+    guaco__tls_unref(tls);
+    return GUACO_OK;
+}
+
+static int
 listen_all(struct guest *g, struct guaco_error *err)
 {
-    for (size_t i = 0; i < g->fd_count; i++) {
-        int rc = guaco__server_listen(g->server, g->fds[i], err);
+    const struct guaco__json *sockets = guaco__json_get(g->hello, "sockets");
+    const struct guaco__json *one = NULL;
+    int rc = read_certificates(g, err);
 
-        if (rc < 0)
-            return rc;
+    if (sockets != NULL && sockets->type == GUACO__JSON_ARRAY)
+        one = sockets->as.items.first;
+    for (size_t i = 0; i < g->fd_count && rc == GUACO_OK; i++) {
+        rc = guaco__json_bool(one, "tls", false)
+                 ? guaco__server_listen_tls(g->server, g->fds[i], err)
+                 : guaco__server_listen(g->server, g->fds[i], err);
+        one = one == NULL ? NULL : one->next;
     }
-    return GUACO_OK;
+    return rc;
 }
 
 static int

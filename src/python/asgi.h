@@ -51,6 +51,7 @@ struct guaco__asgi_seen {
 struct guaco__asgi_peer {
     PyObject *client; /* (host, port) or None */
     PyObject *server;
+    PyObject *tls; /* the extension of that name; NULL without TLS */
     struct guaco__asgi_seen seen;
 };
 
@@ -162,6 +163,7 @@ Py_ssize_t guaco__asgi_running(const struct guaco__asgi *asgi);
 /* ---- asgi_scope.c ------------------------------------------------------- */
 
 int guaco__asgi_templates(struct guaco__asgi *asgi);
+PyObject *guaco__asgi_tls_new(const struct guaco_tls *tls);
 PyObject *guaco__asgi_scope(struct guaco__asgi *asgi,
                             const struct guaco_request *request);
 void guaco__asgi_peer_free(struct guaco__asgi_peer *peer);

@@ -105,6 +105,7 @@ guaco__asgi_peer_free(struct guaco__asgi_peer *peer)
         return;
     Py_CLEAR(peer->client);
     Py_CLEAR(peer->server);
+    Py_CLEAR(peer->tls);
     guaco__asgi_seen_clear(&peer->seen);
     PyMem_Free(peer);
 }
@@ -228,7 +229,10 @@ peer_of(const struct guaco_request *request)
     }
     peer->client = address_of(of->client_host, of->client_port, false);
     peer->server = address_of(of->server_host, of->server_port, of->is_unix);
-    if (peer->client == NULL || peer->server == NULL) {
+    if (of->tls != NULL)
+        peer->tls = guaco__asgi_tls_new(of->tls);
+    if (peer->client == NULL || peer->server == NULL ||
+        (of->tls != NULL && peer->tls == NULL)) {
         guaco__asgi_peer_free(peer);
         return NULL;
     }
@@ -286,6 +290,17 @@ put_prefix(PyObject *scope, const struct guaco__gateway_state *gw,
     return rc;
 }
 
+/* dict[key] = value, taken; value NULL is a failure before. */
+static int
+put(PyObject *dict, PyObject *key, PyObject *value)
+{
+    if (value == NULL)
+        return -1;
+    int rc = PyDict_SetItem(dict, key, value);
+    Py_DECREF(value);
+    return rc;
+}
+
 /* ---- extensions --------------------------------------------------------- */
 
 static int
@@ -302,6 +317,7 @@ offer(PyObject *extensions, PyObject *name)
 /* Only what this very request can use. */
 static PyObject *
 extensions_of(const struct guaco__gateway_state *gw,
+              const struct guaco__asgi_peer *peer,
               const struct guaco_request *request)
 {
     PyObject *extensions = PyDict_New();
@@ -309,8 +325,10 @@ extensions_of(const struct guaco__gateway_state *gw,
 
     if (extensions == NULL)
         return NULL;
+    if (peer->tls != NULL)
+        rc |= put(extensions, gw->t_tls, PyDict_Copy(peer->tls));
     if (request->kind == GUACO_REQUEST_WEBSOCKET) {
-        rc = offer(extensions, gw->t_websocket_response);
+        rc |= offer(extensions, gw->t_websocket_response);
     } else {
         rc |= offer(extensions, gw->t_pathsend);
         rc |= offer(extensions, gw->t_zerocopysend);
@@ -325,17 +343,6 @@ extensions_of(const struct guaco__gateway_state *gw,
 }
 
 /* ---- the scope ---------------------------------------------------------- */
-
-/* dict[key] = value, taken; value NULL is a failure before. */
-static int
-put(PyObject *dict, PyObject *key, PyObject *value)
-{
-    if (value == NULL)
-        return -1;
-    int rc = PyDict_SetItem(dict, key, value);
-    Py_DECREF(value);
-    return rc;
-}
 
 static PyObject *
 version_of(const struct guaco__gateway_state *gw,
@@ -408,7 +415,7 @@ fill(struct guaco__asgi *asgi, PyObject *scope,
         PyDict_SetItem(scope, gw->t_path, peer->seen.path) < 0 ||
         PyDict_SetItem(scope, gw->t_raw_path, peer->seen.raw_path) < 0 ||
         put(scope, gw->t_asgi, PyDict_Copy(asgi->about)) < 0 ||
-        put(scope, gw->t_extensions, extensions_of(gw, request)) < 0 ||
+        put(scope, gw->t_extensions, extensions_of(gw, peer, request)) < 0 ||
         put(scope, gw->t_headers, headers_of(asgi, &peer->seen, request)) < 0)
         return -1;
     return put_unusual(asgi, scope, request);

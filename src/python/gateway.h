@@ -51,6 +51,10 @@
     X(early_hint, "http.response.early_hint")              \
     X(response_trailers, "http.response.trailers")         \
     X(websocket_response, "websocket.http.response")       \
+    X(tls, "tls")                                          \
+    X(on, "on")                                            \
+    X(SSL_CLIENT_CERT, "SSL_CLIENT_CERT")                  \
+    X(SSL_CLIENT_S_DN, "SSL_CLIENT_S_DN")                  \
     X(http, "http")                                        \
     X(https, "https")                                      \
     X(ws, "ws")                                            \

@@ -4,7 +4,8 @@
  *
  *     class Server:
  *         def __new__(cls, loop, app, interface, options, hooks, /): ...
- *         def listen(self, fd: int, /) -> None: ...
+ *         def set_tls(self, settings: str, /) -> None: ...
+ *         def listen(self, fd: int, tls: bool = False, /) -> None: ...
  *         def start(self) -> None: ...
  *         def drain(self, seconds: float, done, /) -> None: ...
  *         def cancel(self) -> int: ...
@@ -28,6 +29,7 @@
 #include "base/log.h"
 #include "loop.h"
 #include "module.h"
+#include "run/tls_settings.h"
 #include "server_options.h"
 
 typedef struct {
@@ -62,6 +64,7 @@ struct limit {
 
 static const struct limit limits[] = {
     LIMIT("timeout_keep_alive", UNIT_MS32, idle_ms),
+    LIMIT("timeout_handshake", UNIT_MS32, handshake_ms),
     LIMIT("timeout_head", UNIT_MS32, head_ms),
     LIMIT("timeout_body", UNIT_MS32, body_ms),
     LIMIT("timeout_send", UNIT_MS32, send_ms),
@@ -410,15 +413,60 @@ answer(const ServerObject *self, int rc, const struct guaco_error *err)
     Py_RETURN_NONE;
 }
 
+/* The options of TLS as the JSON that a worker of C guests gets: so there is
+ * one reader of them. */
+static int
+use_tls(struct guaco__server *server, struct guaco__arena *arena,
+        const char *text, size_t len, struct guaco_error *err)
+{
+    const struct guaco__json *hello;
+    struct guaco__tls_settings settings;
+    struct guaco__tls *tls;
+    int rc = guaco__json_read(arena, text, len, &hello, err);
+
+    if (rc < 0)
+        return rc;
+    guaco__tls_settings_take(&settings, hello);
+    rc = guaco__tls_new(&tls, &settings.options, err);
+    if (rc < 0)
+        return rc;
+    guaco__server_set_tls(server, tls);
+    guaco__tls_unref(tls);
+    return rc;
+}
+
 static PyObject *
-server_listen(ServerObject *self, PyObject *arg)
+server_set_tls(ServerObject *self, PyObject *arg)
 {
     struct guaco_error err = {0};
-    int fd = PyObject_AsFileDescriptor(arg);
+    struct guaco__arena arena;
+    Py_ssize_t len;
+    const char *text = PyUnicode_AsUTF8AndSize(arg, &len);
 
+    if (text == NULL || check_open(self) < 0)
+        return NULL;
+    guaco__arena_init(&arena, 4096, 1 << 20);
+    int rc = use_tls(self->server, &arena, text, (size_t)len, &err);
+    guaco__arena_release(&arena);
+    return answer(self, rc, &err);
+}
+
+static PyObject *
+server_listen(ServerObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct guaco_error err = {0};
+
+    if (nargs != 1 && nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "listen(fd, tls=False)");
+        return NULL;
+    }
+    int fd = PyObject_AsFileDescriptor(args[0]);
     if (fd < 0 || check_open(self) < 0)
         return NULL;
-    return answer(self, guaco__server_listen(self->server, fd, &err), &err);
+    int rc = nargs == 2 && args[1] == Py_True
+                 ? guaco__server_listen_tls(self->server, fd, &err)
+                 : guaco__server_listen(self->server, fd, &err);
+    return answer(self, rc, &err);
 }
 
 static PyObject *
@@ -505,9 +553,12 @@ server_close(ServerObject *self, PyObject *Py_UNUSED(none))
 /* ---- table -------------------------------------------------------------- */
 
 static PyMethodDef server_methods[] = {
-    {"listen", (PyCFunction)server_listen, METH_O,
-     "listen($self, fd, /)\n--\n\nTake a bound, listening socket, before "
-     "start()."},
+    {"set_tls", (PyCFunction)server_set_tls, METH_O,
+     "set_tls($self, settings, /)\n--\n\nRead certificates and keys, for "
+     "connections from now on; settings is\nJSON, as a worker gets it."},
+    {"listen", (PyCFunction)(void (*)(void))server_listen, METH_FASTCALL,
+     "listen($self, fd, tls=False, /)\n--\n\nTake a bound, listening socket, "
+     "before start()."},
     {"start", (PyCFunction)server_start, METH_NOARGS,
      "start($self, /)\n--\n\nAccept connections."},
     {"drain", (PyCFunction)(void (*)(void))server_drain, METH_FASTCALL,

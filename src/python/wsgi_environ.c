@@ -354,6 +354,21 @@ put_prefix(const struct guaco__gateway_state *gw, PyObject *env,
     return rc;
 }
 
+/* By the names that CGI programs know from mod_ssl. */
+static int
+put_tls(struct guaco__gateway_state *gw, PyObject *env,
+        const struct guaco_tls *tls)
+{
+    if (PyDict_SetItem(env, gw->t_wsgi_url_scheme, gw->t_https) < 0 ||
+        PyDict_SetItem(env, gw->t_HTTPS, gw->t_on) < 0)
+        return -1;
+    if (tls == NULL || tls->client_name.len == 0)
+        return 0;
+    if (put(env, gw->t_SSL_CLIENT_CERT, latin1(tls->client_certs)) < 0)
+        return -1;
+    return put(env, gw->t_SSL_CLIENT_S_DN, latin1(tls->client_name));
+}
+
 static int
 put_unusual(struct guaco__gateway_state *gw, PyObject *env,
             const struct guaco_request *request)
@@ -363,8 +378,7 @@ put_unusual(struct guaco__gateway_state *gw, PyObject *env,
                        request->version_major == 2 ? gw->t_HTTP_2
                                                    : gw->t_HTTP_10) < 0)
         return -1;
-    if (guaco__is_secure(request) &&
-        PyDict_SetItem(env, gw->t_wsgi_url_scheme, gw->t_https) < 0)
+    if (guaco__is_secure(request) && put_tls(gw, env, request->peer->tls) < 0)
         return -1;
     if (request->prefix.len > 0 && put_prefix(gw, env, request) < 0)
         return -1;

@@ -155,7 +155,8 @@ describe(struct guaco__bind *bind, const struct address *a)
     inet_ntop(a->at.any.sa_family, at, host, sizeof host);
     snprintf(bind->text, sizeof bind->text, v6 ? "[%s]:%u" : "%s:%u", host,
              port);
-    snprintf(bind->url, sizeof bind->url, "http://%s", bind->text);
+    snprintf(bind->url, sizeof bind->url, "%s://%s",
+             bind->is_tls ? "https" : "http", bind->text);
 }
 
 /*
@@ -292,6 +293,27 @@ release_one(struct guaco__bind *bind)
     *bind = (struct guaco__bind){.fds = NULL};
 }
 
+/* Take "https://" or "http://" off the front of an address. */
+static int
+take_scheme(const struct guaco__binds *binds, struct guaco__bind *bind,
+            const char **address, struct guaco_error *err)
+{
+    const char *text = *address;
+
+    bind->is_tls = binds->has_tls;
+    if (strncmp(text, "https://", 8) == 0) {
+        *address = text + 8;
+        return binds->has_tls ? GUACO_OK
+                              : guaco_fail(err, GUACO_E_INVALID, 0,
+                                           "%.100s needs --ssl-certfile", text);
+    }
+    if (strncmp(text, "http://", 7) == 0) {
+        *address = text + 7;
+        bind->is_tls = false;
+    }
+    return GUACO_OK;
+}
+
 int
 guaco__binds_add(struct guaco__binds *binds, const char *address,
                  struct guaco_error *err)
@@ -306,7 +328,11 @@ guaco__binds_add(struct guaco__binds *binds, const char *address,
     if (bind->fds == NULL)
         return guaco_fail(err, GUACO_E_NOMEM, 0, "listen on %s", address);
 
-    int rc;
+    int rc = take_scheme(binds, bind, &address, err);
+    if (rc != GUACO_OK) {
+        release_one(bind);
+        return rc;
+    }
     if (strncmp(address, "unix:", 5) == 0)
         rc = add_unix(binds, bind, address, err);
     else if (strncmp(address, "fd:", 3) == 0)

@@ -23,9 +23,10 @@
 struct guaco__bind {
     char text[GUACO__BIND_TEXT_MAX];     /* as bound: "127.0.0.1:8000" */
     char url[GUACO__BIND_TEXT_MAX + 16]; /* "http://127.0.0.1:8000" */
-    int *fds;                            /* private: one a slot, or one */
-    size_t fd_count;                     /* private */
-    bool is_ours; /* private: a Unix socket's file to be removed */
+    bool is_tls;
+    int *fds;        /* private: one a slot, or one */
+    size_t fd_count; /* private */
+    bool is_ours;    /* private: a Unix socket's file to be removed */
 };
 
 struct guaco__binds {
@@ -33,6 +34,7 @@ struct guaco__binds {
     size_t count;
     size_t slots;
     int backlog;
+    bool has_tls; /* addresses speak TLS unless they say http:// */
 };
 
 /* Begin without an address, for 1 to GUACO__BIND_SLOTS_MAX slots. */
@@ -41,10 +43,12 @@ void guaco__binds_init(struct guaco__binds *binds, size_t slots, int backlog);
 /*
  * Bind and listen on "HOST:PORT", "HOST" (port 8000), "[IPV6]:PORT", ":PORT"
  * (all of IPv4), "unix:PATH" or "fd:N".  The host is a name or a number; port 0
- * takes any that is free, the same for all slots.  The file of a Unix socket
+ * takes any that is free, the same for all slots.  "https://" before any of
+ * these asks for TLS, "http://" for none.  The file of a Unix socket
  * that nobody listens on is replaced.
  *
- * Returns 0; GUACO_E_INVALID: not an address; GUACO_E_EXISTS: in use;
+ * Returns 0; GUACO_E_INVALID: not an address, or https:// without has_tls;
+ * GUACO_E_EXISTS: in use;
  * GUACO_E_LIMIT: too many; GUACO_E_NOMEM; GUACO_E_IO.
  */
 int guaco__binds_add(struct guaco__binds *binds, const char *address,

@@ -7,7 +7,8 @@
  * descriptors can travel with it.  Messages are JSON objects.
  *
  *   down   {"role", "target", "slot", "generation", "concurrency", "options",
- *           "sockets": [{"bind"}]}, the sockets as descriptors in that order;
+ *           "ticket_secret", "sockets": [{"bind", "tls"}]}, the sockets as
+ *           descriptors in that order;
  *          {"command": "drain"}
  *   up     {"event": "ready", "pid"}
  *          {"event": "failed", "text"}, followed by exit code 3

@@ -59,6 +59,7 @@ struct guaco__option {
     const char *otherwise; /* the default, as text; NULL: not set */
     int64_t min;           /* of COUNT, BYTES and SECONDS (ms) */
     int64_t max;
+    bool is_secret;       /* --print-config does not show it */
     const char *variable; /* another variable that gives it, or NULL */
     const char *help;     /* one sentence, without a full stop */
 };

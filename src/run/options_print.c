@@ -111,7 +111,10 @@ guaco__options_print(const struct guaco__options *options,
             continue;
         int rc = guaco__buf_printf(out, "%s = ", o->name);
         guaco__json_begin(&w, out);
-        write_value(o, v, &w);
+        if (o->is_secret && v->origin != GUACO__ORIGIN_UNSET)
+            guaco__json_put_text(&w, "(hidden)");
+        else
+            write_value(o, v, &w);
         if (rc == GUACO_OK)
             rc = guaco__json_end(&w);
         if (rc == GUACO_OK)

@@ -55,7 +55,9 @@ const struct guaco__option guaco__option_table[] = {
     /* ---- what to listen on ---- */
     {.name = "bind", .letter = 'b', .commands = WEB,
      .kind = GUACO__OPTION_LIST, .operand = "ADDRESS",
-     .help = "HOST:PORT, [IPV6]:PORT, unix:PATH or fd:N; may be repeated"},
+     .help = "HOST:PORT, [IPV6]:PORT, unix:PATH or fd:N, with https:// or "
+             "http:// before it to have one with or without TLS; may be "
+             "repeated"},
     TEXT("host", WEB, "HOST", NULL,
          "host of the first address (127.0.0.1)"),
     COUNT("port", WEB, "PORT", NULL, 0, 65535,
@@ -65,6 +67,29 @@ const struct guaco__option guaco__option_table[] = {
           "listen on an inherited socket"),
     COUNT("backlog", WEB, "N", "2048", 1, 65535,
           "connections that the kernel queues for each socket"),
+
+    /* ---- TLS ---- */
+    LIST("ssl-certfile", WEB, "FILE",
+         "certificate chain (PEM), which turns TLS on; one for each of "
+         "several host names"),
+    LIST("ssl-keyfile", WEB, "FILE",
+         "key of the certificate in the same place (the certificate's own "
+         "file)"),
+    {.name = "ssl-keyfile-password", .commands = WEB,
+     .kind = GUACO__OPTION_TEXT, .operand = "TEXT", .is_secret = true,
+     .help = "password of the keys; other users see it in the list of "
+             "processes: prefer the variable or the file"},
+    TEXT("ssl-keyfile-password-file", WEB, "FILE", NULL,
+         "file whose first line is the password of the keys"),
+    TEXT("ssl-ca-certs", WEB, "FILE", NULL,
+         "CAs that sign clients' certificates (PEM) (the system's)"),
+    CHOICE("ssl-cert-reqs", WEB, "none|optional|required|0|1|2", "none",
+           "whether a client shows a certificate"),
+    TEXT("ssl-ciphers", WEB, "LIST", NULL,
+         "ciphers in OpenSSL's form, of TLS 1.3 when the list begins with "
+         "TLS_ (ECDHE with AES-GCM or ChaCha20)"),
+    CHOICE("ssl-min-version", WEB, "1.2|1.3", "1.2",
+           "least version of TLS"),
 
     /* ---- processes ---- */
     {.name = "workers", .letter = 'w', .commands = WEB,
@@ -139,6 +164,8 @@ const struct guaco__option guaco__option_table[] = {
     /* ---- time ---- */
     SECONDS("timeout-keep-alive", WEB, "75", HOUR,
             "between two requests of a connection"),
+    SECONDS("timeout-handshake", WEB, "10", HOUR,
+            "for a handshake of TLS"),
     SECONDS("timeout-head", WEB, "15", HOUR,
             "from the first byte to the last of a request's head"),
     SECONDS("timeout-body", WEB, "30", HOUR,

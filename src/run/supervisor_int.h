@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "io/loop.h"
 #include "io/timer.h"
+#include "io/tls.h"
 #include "io/watch.h"
 #include "os/process.h"
 #include "run/binds.h"
@@ -96,6 +97,8 @@ struct tree {
     int zombies[ZOMBIES_MAX];         /* pidfds of task workers that ended */
     size_t zombie_count;
     struct guaco__timer zombie_timer;
+    bool has_tls;
+    unsigned char ticket_secret[GUACO__TLS_SECRET_BYTES];
     char python[PATH_MAX];
     const char **envp; /* ours, GUACO_CHANNEL_FD and tree->memory */
     char *message;     /* GUACO__CHANNEL_MESSAGE_MAX bytes to receive into */

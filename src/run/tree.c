@@ -12,9 +12,11 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/rand.h"
 #include "os/cgroup.h"
 #include "queue/remote_link.h"
 #include "run/interpreter.h"
+#include "run/tls_settings.h"
 #include "supervisor_int.h"
 
 #define ZOMBIE_MS 200 /* a keeper looks as soon as it is told */
@@ -156,6 +158,32 @@ bind_host(struct tree *tree, bool otherwise, struct guaco_error *err)
     return guaco__binds_add(&tree->binds, address, err);
 }
 
+/* Read the certificates once, so that one that is wrong is told before any
+ * worker is started; the workers read them again. */
+static int
+check_tls(struct tree *tree, struct guaco_error *err)
+{
+    const struct guaco__options *o = tree->setup->options;
+    struct guaco__tls_settings settings;
+    struct guaco__tls *tls = NULL;
+
+    tree->has_tls = guaco__tls_is_wanted(o);
+    if (!tree->has_tls)
+        return guaco__options_get(o, "ssl-keyfile")->count == 0
+                   ? GUACO_OK
+                   : guaco_fail(err, GUACO_E_INVALID, 0,
+                                "--ssl-keyfile without --ssl-certfile");
+    guaco__tls_settings_read(&settings, o);
+
+    int rc = guaco__tls_new(&tls, &settings.options, err);
+
+    if (rc == GUACO_OK &&
+        guaco__rand_bytes(tree->ticket_secret, sizeof tree->ticket_secret) < 0)
+        rc = guaco_fail(err, GUACO_E_IO, 0, "no random bytes");
+    guaco__tls_unref(tls);
+    return rc;
+}
+
 static int
 bind_all(struct tree *tree, struct guaco_error *err)
 {
@@ -168,6 +196,7 @@ bind_all(struct tree *tree, struct guaco_error *err)
 
     guaco__binds_init(&tree->binds, worker_count(tree, "workers"),
                       (int)guaco__options_number(o, "backlog"));
+    tree->binds.has_tls = tree->has_tls;
     for (size_t i = 0; i < binds->count && rc == GUACO_OK; i++)
         rc = guaco__binds_add(&tree->binds, binds->items[i], err);
     if (rc == GUACO_OK && uds != NULL) {
@@ -259,6 +288,8 @@ guaco__tree_open(struct tree *tree, struct guaco_error *err)
         rc = find_python(tree, err);
     if (rc == GUACO_OK)
         rc = open_signals(tree, err);
+    if (rc == GUACO_OK && (command & (GUACO__SERVE | GUACO__UP)) != 0)
+        rc = check_tls(tree, err);
     if (rc == GUACO_OK && (command & (GUACO__SERVE | GUACO__UP)) != 0)
         rc = bind_all(tree, err);
     if (rc == GUACO_OK && command != GUACO__QUEUE &&

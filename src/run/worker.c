@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/json.h"
 #include "os/clock.h"
 #include "supervisor_int.h"
@@ -240,6 +241,18 @@ on_channel_watch(struct guaco__watch *watch, unsigned events)
 
 /* ---- the start ---- */
 
+/* What makes all workers open each other's TLS tickets. */
+static void
+write_secret(const struct tree *tree, struct guaco__json_writer *j)
+{
+    char text[64] = "";
+
+    _Static_assert((GUACO__TLS_SECRET_BYTES + 2) / 3 * 4 < sizeof text, "fits");
+    guaco__base64_encode(tree->ticket_secret, sizeof tree->ticket_secret, text);
+    guaco__json_name(j, "ticket_secret");
+    guaco__json_put_text(j, text);
+}
+
 static int
 write_start(const struct worker *w, struct guaco__buf *out)
 {
@@ -266,6 +279,8 @@ write_start(const struct worker *w, struct guaco__buf *out)
     guaco__json_close(&j, ']');
     guaco__json_name(&j, "options");
     guaco__options_write(o, &j);
+    if (w->tree->has_tls && slot->role == ROLE_WEB)
+        write_secret(w->tree, &j);
     guaco__json_name(&j, "sockets");
     guaco__json_open(&j, '[');
     for (size_t i = 0; slot->role == ROLE_WEB && i < w->tree->binds.count;
@@ -273,6 +288,8 @@ write_start(const struct worker *w, struct guaco__buf *out)
         guaco__json_open(&j, '{');
         guaco__json_name(&j, "bind");
         guaco__json_put_text(&j, w->tree->binds.items[i].text);
+        guaco__json_name(&j, "tls");
+        guaco__json_put_bool(&j, w->tree->binds.items[i].is_tls);
         guaco__json_close(&j, '}');
     }
     guaco__json_close(&j, ']');

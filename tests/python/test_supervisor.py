@@ -89,7 +89,8 @@ def test_a_worker_gets_its_options_and_sockets(serve: Start) -> None:
     assert me["argv"] == ["-m", "guaco._worker"]
     assert me["ppid"] == tree.pid
     assert (me["slot"], me["generation"]) == (0, 1)
-    assert me["sockets"] == [{"bind": url.removeprefix("http://")}]
+    bind = url.removeprefix("http://")
+    assert me["sockets"] == [{"bind": bind, "tls": False}]
     options = me["options"]
     assert options["timeout_send"] == 1.5
     assert options["timeout_head"] == 15

@@ -107,6 +107,29 @@ an_inherited_socket_is_taken_by_its_number(void **state)
 }
 
 static void
+a_scheme_before_an_address_chooses_tls(void **state)
+{
+    (void)state;
+    assert_int_equal(guaco__binds_add(&binds, "https://127.0.0.1:0", &err),
+                     GUACO_E_INVALID);
+    assert_non_null(strstr(err.text, "--ssl-certfile"));
+    assert_int_equal(guaco__binds_add(&binds, "http://127.0.0.1:0", &err), 0);
+    binds.has_tls = true;
+    assert_int_equal(guaco__binds_add(&binds, "http://127.0.0.1:0", &err), 0);
+    assert_int_equal(guaco__binds_add(&binds, "https://127.0.0.1:0", &err), 0);
+    assert_int_equal(guaco__binds_add(&binds, "127.0.0.1:0", &err), 0);
+    for (size_t i = 0; i < binds.count; i++) {
+        bool is_tls = i >= 2;
+
+        assert_int_equal(binds.items[i].is_tls, is_tls);
+        assert_memory_equal(binds.items[i].url,
+                            is_tls ? "https://127" : "http://127",
+                            is_tls ? 11 : 10);
+        assert_memory_equal(binds.items[i].text, "127.0.0.1:", 10);
+    }
+}
+
+static void
 what_is_no_address_is_refused(void **state)
 {
     static const char *const bad[] = {
@@ -143,6 +166,7 @@ main(void)
         T(a_port_with_a_listener_is_refused),
         T(a_unix_socket_is_shared_and_its_file_removed),
         T(an_inherited_socket_is_taken_by_its_number),
+        T(a_scheme_before_an_address_chooses_tls),
         T(what_is_no_address_is_refused),
         T(without_memory_nothing_is_bound),
     };

@@ -162,21 +162,25 @@ read_hello(struct guest *g, struct guaco_error *err)
     return rc;
 }
 
-/* A number of seconds as milliseconds. */
+/* A number of seconds; negative when there is none. */
+static double
+take_seconds(const struct guest *g, const char *name)
+{
+    const struct guaco__json *value = guaco__json_get(g->options, name);
+
+    if (value != NULL && value->type == GUACO__JSON_INT)
+        return (double)value->as.integer;
+    if (value != NULL && value->type == GUACO__JSON_REAL)
+        return value->as.real;
+    return -1;
+}
+
+/* The same as milliseconds. */
 static uint32_t
 take_ms(const struct guest *g, const char *name, uint32_t otherwise)
 {
-    const struct guaco__json *value = guaco__json_get(g->options, name);
-    double seconds;
+    double seconds = take_seconds(g, name);
 
-    if (value == NULL)
-        return otherwise;
-    if (value->type == GUACO__JSON_INT)
-        seconds = (double)value->as.integer;
-    else if (value->type == GUACO__JSON_REAL)
-        seconds = value->as.real;
-    else
-        return otherwise;
     if (seconds < 0 || seconds > UINT32_MAX / 1000)
         return otherwise;
     return (uint32_t)(seconds * 1000);
@@ -266,6 +270,31 @@ take_proxies(const struct guest *g, struct guaco__proxies *proxies,
 }
 
 static int
+take_folder(void *ctx, struct guaco_slice text, struct guaco_error *err)
+{
+    return guaco__statics_add(ctx, text, err);
+}
+
+static int
+take_statics(const struct guest *g, struct guaco__statics *statics,
+             struct guaco_error *err)
+{
+    const char *index = guaco__json_text(g->options, "static_index", "");
+    double max_age = take_seconds(g, "static_max_age");
+
+    statics->hashes_are_for_ever =
+        guaco__json_bool(g->options, "static_immutable", false);
+    statics->has_dots = guaco__json_bool(g->options, "static_dotfiles", false);
+    statics->has_siblings =
+        guaco__json_bool(g->options, "static_precompressed", true);
+    if (max_age >= 0 && max_age <= INT32_MAX)
+        statics->max_age_s = (int64_t)max_age;
+    int rc = guaco__statics_set_index(
+        statics, (struct guaco_slice){index, strlen(index)}, err);
+    return rc < 0 ? rc : each_text(g, "static", take_folder, statics, err);
+}
+
+static int
 take_options(struct guest *g, struct guaco__server_options *options,
              struct guaco_error *err)
 {
@@ -287,7 +316,8 @@ take_options(struct guest *g, struct guaco__server_options *options,
     options->on_exhausted = on_exhausted;
     options->ctx = g;
     g->grace_ms = take_ms(g, "timeout_graceful_shutdown", 30000);
-    return take_proxies(g, &options->proxies, err);
+    int rc = take_proxies(g, &options->proxies, err);
+    return rc < 0 ? rc : take_statics(g, &options->statics, err);
 }
 
 /* ---- the shared object ---- */
@@ -429,6 +459,8 @@ start(struct guest *g, struct guaco_error *err)
         rc = listen_all(g, err);
     if (rc == GUACO_OK)
         rc = guaco__server_start(g->server, err);
+    if (g->server == NULL)
+        guaco__statics_release(&options.statics);
     return rc;
 }
 

@@ -70,6 +70,42 @@ take_trust(void *ctx, struct guaco_slice text, struct guaco_error *err)
     return guaco__trust_add(ctx, text, err);
 }
 
+static int
+take_folder(void *ctx, struct guaco_slice text, struct guaco_error *err)
+{
+    return guaco__statics_add(ctx, text, err);
+}
+
+static int
+take_index(void *ctx, struct guaco_slice text, struct guaco_error *err)
+{
+    return guaco__statics_set_index(ctx, text, err);
+}
+
+static int
+read_statics(PyObject *options, struct guaco__statics *statics)
+{
+    PyObject *age = PyDict_GetItemString(options, "static_max_age");
+
+    statics->hashes_are_for_ever = flag(options, "static_immutable", false);
+    statics->has_dots = flag(options, "static_dotfiles", false);
+    statics->has_siblings = flag(options, "static_precompressed", true);
+    if (age != NULL && age != Py_None) {
+        double seconds = PyFloat_AsDouble(age);
+        if (seconds == -1.0 && PyErr_Occurred())
+            return -1;
+        if (!(seconds >= 0 && seconds <= INT32_MAX)) {
+            PyErr_Format(PyExc_ValueError, "static_max_age=%R is out of range",
+                         age);
+            return -1;
+        }
+        statics->max_age_s = (int64_t)seconds;
+    }
+    if (each_text(options, "static_index", take_index, statics) < 0)
+        return -1;
+    return each_text(options, "static", take_folder, statics);
+}
+
 int
 guaco__py_front_options(PyObject *options, struct guaco__server_options *into)
 {
@@ -82,6 +118,8 @@ guaco__py_front_options(PyObject *options, struct guaco__server_options *into)
         return -1;
     if (says(options, "forwarded_header", "forwarded"))
         proxies->family = GUACO__FORWARDED_RFC7239;
+    if (read_statics(options, &into->statics) < 0)
+        return -1;
     proxies->reads_protocol = flag(options, "proxy_protocol", false);
     guaco__proxies_settle(proxies, flag(options, "proxy_headers", true));
     return 0;

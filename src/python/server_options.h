@@ -7,8 +7,9 @@
 
 #include "server/server.h"
 
-/* Read them from the dict `options` into *into.  Returns 0, or -1 with a
- * ValueError that names the option, or a TypeError. */
+/* Read them from the dict `options` into *into, which is the caller's to
+ * release (statics) until a server has taken it, after a failure too.  Returns
+ * 0, or -1 with a ValueError that names the option, or a TypeError. */
 int
 guaco__py_front_options(PyObject *options, struct guaco__server_options *into);
 

@@ -281,17 +281,14 @@ make_wsgi(ServerObject *self, PyObject *callable, PyObject *hooks,
 }
 
 static int
-make(ServerObject *self, PyObject *callable, const char *interface,
-     PyObject *from, PyObject *hooks)
+make_with(ServerObject *self, PyObject *callable, const char *interface,
+          struct guaco__server_options *options, PyObject *hooks)
 {
-    struct guaco__server_options options;
     struct guaco_error err = {0};
     struct guaco_app *app;
 
-    if (read_options(from, &options) < 0)
-        return -1;
     if (strcmp(interface, "wsgi") == 0) {
-        if (make_wsgi(self, callable, hooks, options.limits.send_ms) < 0)
+        if (make_wsgi(self, callable, hooks, options->limits.send_ms) < 0)
             return -1;
         app = &self->wsgi->app;
     } else {
@@ -304,14 +301,28 @@ make(ServerObject *self, PyObject *callable, const char *interface,
     if (self->log == NULL || self->exhausted == NULL)
         return -1;
     self->sink = (struct guaco_log){GUACO_LOG_INFO, on_log, self};
-    options.log = &self->sink;
-    options.on_exhausted = on_exhausted;
-    options.ctx = self;
+    options->log = &self->sink;
+    options->on_exhausted = on_exhausted;
+    options->ctx = self;
     int rc =
-        guaco__server_new(&self->server, loop_below(self), app, &options, &err);
+        guaco__server_new(&self->server, loop_below(self), app, options, &err);
     if (rc < 0)
         guaco_raise(self->st, rc, &err);
     return rc < 0 ? -1 : 0;
+}
+
+static int
+make(ServerObject *self, PyObject *callable, const char *interface,
+     PyObject *from, PyObject *hooks)
+{
+    struct guaco__server_options options;
+    int rc = read_options(from, &options);
+
+    if (rc == 0)
+        rc = make_with(self, callable, interface, &options, hooks);
+    if (rc < 0) /* no server has taken them */
+        guaco__statics_release(&options.statics);
+    return rc;
 }
 
 /* Everything ends now; `gone` is told to what is open. */

@@ -138,6 +138,21 @@ const struct guaco__option guaco__option_table[] = {
          "who may connect then (those of --forwarded-allow-ips); may be "
          "repeated"),
 
+    /* ---- files ---- */
+    LIST("static", WEB, "ROUTE=FOLDER",
+         "serve the files of a folder, before the application; may be "
+         "repeated"),
+    SECONDS("static-max-age", WEB, NULL, 366 * 24 * HOUR,
+            "that a client may keep a file without asking again"),
+    FLAG("static-immutable", WEB, "false",
+         "a file with a hash in its name may be kept for ever"),
+    TEXT("static-index", WEB, "NAME", "index.html",
+         "file that stands for its folder; empty: none"),
+    FLAG("static-dotfiles", WEB, "false",
+         "serve files and folders with a dot in front"),
+    FLAG("static-precompressed", WEB, "true",
+         "serve FILE.br, FILE.zst or FILE.gz for FILE to who accepts it"),
+
     /* ---- the application ---- */
     CHOICE("interface", WEB, "auto|asgi|wsgi", "auto",
            "what the application speaks"),

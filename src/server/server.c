@@ -58,6 +58,7 @@ guaco__server_options_init(struct guaco__server_options *options)
         .has_date = true,
         .ws_deflate = true,
     };
+    guaco__statics_init(&options->statics);
 }
 
 static int
@@ -181,6 +182,7 @@ free_memory(struct guaco__server *server)
     free(server->fields);
     free(server->field_ids);
     free(server->server_text);
+    guaco__statics_layer_free(server->statics);
     free(server);
 }
 
@@ -193,6 +195,21 @@ guaco__server_unref(struct guaco__server *server)
 }
 
 static void on_drain_timer(struct guaco__timer *timer);
+
+/* Put the layers before the application.  False when out of memory. */
+static bool
+add_layers(struct guaco__server *server)
+{
+    if (server->options.statics.count > 0) {
+        server->statics = guaco__statics_layer_new(server, server->app);
+        if (server->statics == NULL)
+            return false;
+        server->app = server->statics;
+    }
+    server->exchange_bytes =
+        sizeof(struct guaco__exchange) + server->app->ops->exchange_bytes;
+    return true;
+}
 
 /* What of the server is allocated beside it. */
 static bool
@@ -237,8 +254,6 @@ guaco__server_new(struct guaco__server **out, struct guaco__loop *loop,
     server->app = app;
     server->options = *options;
     server->refs = 1;
-    server->exchange_bytes =
-        sizeof(struct guaco__exchange) + app->ops->exchange_bytes;
     server->date_second = -1;
     guaco__list_init(&server->conns);
     guaco__list_init(&server->touched);
@@ -251,7 +266,7 @@ guaco__server_new(struct guaco__server **out, struct guaco__loop *loop,
     guaco__timer_init(&server->drain_timer, loop, on_drain_timer);
     set_http_limits(server);
     set_timeouts(server);
-    if (!allocate_parts(server)) {
+    if (!add_layers(server) || !allocate_parts(server)) {
         free_memory(server);
         return guaco_fail(err, GUACO_E_NOMEM, 0, "a server");
     }
@@ -302,6 +317,7 @@ guaco__server_free(struct guaco__server *server)
     guaco__access_release(&server->access);
     guaco__exchanges_release(server);
     guaco__stream_pool_release(&server->pool);
+    guaco__statics_release(&server->options.statics);
     guaco__tls_unref(server->tls);
     server->tls = NULL;
     guaco__server_unref(server);

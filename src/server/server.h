@@ -28,6 +28,7 @@
 #include "guaco/error.h"
 #include "guaco/http/app.h"
 #include "server/proxy.h"
+#include "server/statics.h"
 
 struct guaco__loop;
 struct guaco_log;
@@ -86,6 +87,8 @@ struct guaco__server_options {
     bool has_date;           /* add a Date field (true) */
     bool ws_deflate;         /* negotiate permessage-deflate (true) */
     struct guaco__proxies proxies; /* whom to believe (nobody) */
+    struct guaco__statics statics; /* folders to serve (none); taken by new,
+                                      if that succeeds */
 
     /* Optional.  requests_max was reached; told once, from the loop's turn.
      * The owner then drains. */

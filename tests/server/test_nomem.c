@@ -1,9 +1,11 @@
 /* Memory runs out at each place in turn: nothing leaks, nothing crashes, and
  * the client gets an answer or the end of its connection. */
 
+#include <stdio.h>
 #include <string.h>
 
 #include "../failing_malloc.h"
+#include "../folder.h"
 #include "fixture.h"
 
 #define POST                                                       \
@@ -16,6 +18,18 @@
     "sec-websocket-extensions: permessage-deflate\r\n\r\n"
 
 enum { ALLOCATIONS_MAX = 400 };
+
+static void
+add_folder(struct fixture *f)
+{
+    char text[FOLDER_PATH_MAX + 8];
+    int len = snprintf(text, sizeof(text), "/s=%s", folder_path("public"));
+
+    assert_int_equal(guaco__statics_add(&f->options.statics,
+                                        (struct guaco_slice){text, (size_t)len},
+                                        NULL),
+                     0);
+}
 
 /* One exchange with the n-th and all later allocations failing, on a server
  * that has no spare memory of its own yet.  True when one failed. */
@@ -33,6 +47,8 @@ attempt(long n, const char *first, const char *second, bool is_whole)
     f.options.proxies.protocol.has_unix = true;
     f.options.proxies.reads_protocol = strncmp(first, "PROXY", 5) == 0;
     guaco__buf_reserve(&f.log, 4096); /* the test's own */
+    if (strstr(first, " /s/") != NULL)
+        add_folder(&f);
     fixture_open(&f);
     fail_after(n);
     if (client_try_open(&c, &f)) {
@@ -92,6 +108,19 @@ proxies_survive_it(void **state)
 }
 
 static void
+static_files_survive_it(void **state)
+{
+    (void)state;
+    folder_make();
+    folder_write("public/a.txt", "0123456789", 10);
+    until_it_works(GET("/s/a.txt"), GET("/s/none"), false);
+    until_it_works("GET /s/a.txt HTTP/1.1\r\nhost: a\r\n"
+                   "range: bytes=0-1,9-9\r\n\r\n",
+                   GET("/"), false);
+    folder_remove();
+}
+
+static void
 spooled_bodies_survive_it(void **state)
 {
     (void)state;
@@ -135,6 +164,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_survive_it),
         cmocka_unit_test(proxies_survive_it),
+        cmocka_unit_test(static_files_survive_it),
         cmocka_unit_test(spooled_bodies_survive_it),
         cmocka_unit_test(websockets_survive_it),
         cmocka_unit_test(a_server_is_made_whole_or_not_at_all),

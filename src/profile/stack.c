@@ -11,6 +11,7 @@
 #define SLACK_BYTES      512u /* read past the top: the next frames */
 #define CHUNK_BYTES_MAX  ((uint64_t)1 << 20)
 #define OUTSIDE_IDLE_MAX 16
+#define LINE_BYTES       64 /* of the cache */
 
 /* ---- the world ---------------------------------------------------------------- */
 
@@ -83,7 +84,7 @@ guaco__stack_reader_free(struct guaco__stack_reader *reader)
     if (reader == NULL)
         return;
     for (size_t i = 0; i < GUACO__STACK_CHUNKS_MAX; i++)
-        free(reader->chunks[i].copy);
+        free(reader->chunks[i].block);
     guaco__frame_objects_free(reader->objects);
     free(reader->thread_copy);
     free(reader);
@@ -105,10 +106,11 @@ chunk_want(struct chunk *chunk, size_t bytes)
         size_t room = chunk->room == 0 ? 4096 : chunk->room;
         while (room < bytes)
             room *= 2;
-        char *copy = realloc(chunk->copy, room);
-        if (copy == NULL)
+        char *block = realloc(chunk->block, room + LINE_BYTES - 1);
+        if (block == NULL)
             return GUACO_E_NOMEM;
-        chunk->copy = copy;
+        chunk->block = block;
+        chunk->copy = block + (0 - (uintptr_t)block) % LINE_BYTES;
         chunk->room = room;
     }
     chunk->planned = bytes;
@@ -120,7 +122,37 @@ chunk_want(struct chunk *chunk, size_t bytes)
 static size_t
 spans_needed(const struct guaco__stack_reader *r)
 {
-    return r->is_booted ? r->chunk_count + 2 + r->outside_count : 1;
+    return r->is_booted ? r->chunk_count + 3 + r->outside_count : 1;
+}
+
+/* Bytes [from, to) of the current chunk.  Lines that are not in this core's
+ * cache would make the copy halt half-way, while the thread runs on. */
+static struct guaco__span
+part_of(struct chunk *chunk, size_t from, size_t to)
+{
+    memset(chunk->copy + from, 0, to - from);
+    return (struct guaco__span){chunk->address + from, chunk->copy + from,
+                                to - from};
+}
+
+static void
+plan_chunks(struct guaco__stack_reader *reader, struct guaco__span *spans,
+            size_t *count)
+{
+    struct chunk *chunk = &reader->chunks[0];
+    const struct split *split = &reader->split;
+    size_t end = chunk->planned;
+
+    if (split->at != 0 && split->at < end) {
+        if (!split->is_held)
+            spans[(*count)++] = part_of(chunk, split->at, end);
+        end = split->at;
+    }
+    spans[(*count)++] = part_of(chunk, 0, end);
+    for (size_t i = 1; i < reader->chunk_count; i++)
+        spans[(*count)++] = (struct guaco__span){reader->chunks[i].address,
+                                                 reader->chunks[i].copy,
+                                                 reader->chunks[i].planned};
 }
 
 int
@@ -134,10 +166,7 @@ guaco__stack_plan(struct guaco__stack_reader *reader, struct guaco__span *spans,
     if (spans_needed(reader) > most - *count)
         return GUACO_E_LIMIT;
     if (reader->is_booted)
-        for (size_t i = 0; i < reader->chunk_count; i++)
-            spans[(*count)++] = (struct guaco__span){reader->chunks[i].address,
-                                                     reader->chunks[i].copy,
-                                                     reader->chunks[i].planned};
+        plan_chunks(reader, spans, count);
     spans[(*count)++] = (struct guaco__span){
         reader->thread, reader->thread_copy, l->thread.size};
     if (!reader->is_booted)
@@ -189,6 +218,7 @@ guaco__stack_unreadable(struct guaco__stack_reader *reader)
     if (reader->objects != NULL)
         guaco__frame_objects_forget(reader->objects);
     reader->is_booted = false;
+    reader->split = (struct split){.at = 0};
     reader->chunk_count = 0;
     reader->outside_count = 0;
     reader->cframe = 0;
@@ -203,6 +233,7 @@ chunk_enter(struct guaco__stack_reader *reader, uint64_t address, uint64_t top)
     struct chunk *chunks = reader->chunks;
     size_t n = reader->chunk_count;
 
+    reader->split = (struct split){.at = 0};
     if (top < address + CHUNK_DATA || top - address > CHUNK_BYTES_MAX)
         return GUACO_E_LOST;
     if (n > 1 && chunks[1].address == address) { /* the last one was left */
@@ -294,9 +325,13 @@ chunk_adapt(struct guaco__stack_reader *reader)
     size_t want = (size_t)(top - chunk->address) + SLACK_BYTES;
     if (want < chunk->planned) /* shrinks slowly: stacks come back */
         want = chunk->planned - (chunk->planned - want) / 16;
+    want = (want + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
     if (want > size)
         want = (size_t)size;
-    return chunk_want(chunk, want);
+    int rc = chunk_want(chunk, want);
+    if (rc == GUACO_OK)
+        guaco__stack_split(reader, top);
+    return rc;
 }
 
 int
@@ -310,6 +345,12 @@ guaco__stack_decode(struct guaco__stack_reader *reader,
     if (rc != GUACO_OK || reader->chunk_count == 0)
         return rc;
     rc = guaco__stack_walk(reader);
+    if (rc == GUACO_OK) {
+        rc = guaco__stack_settle(reader);
+        if (rc == GUACO_E_AGAIN) /* its upper part stays as it is */
+            return rc;
+    }
+    reader->split.is_held = false;
     if (rc == GUACO_OK)
         rc = guaco__stack_link(reader, stack);
     int adapted = chunk_adapt(reader);

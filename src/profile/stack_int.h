@@ -2,8 +2,8 @@
 #define GUACO_PROFILE_STACK_INT_H
 
 /* Shared by stack.c (what to read), stack_walk.c (which frames, in which
- * order), stack_check.c (whether that can be true) and stack_objects.c (all
- * of it to 3.10); private to the four. */
+ * order), stack_page.c (frames on two pages), stack_check.c (whether that can
+ * be true) and stack_objects.c (all of it to 3.10); private to the five. */
 
 #include <string.h>
 
@@ -56,10 +56,16 @@ struct guaco__stack_world {
     struct guaco__map functions, sites;
 };
 
+/*
+ * The copy lies on a boundary of cache lines, as the chunk does: the kernel
+ * copies with `rep movsb`, which takes 2 ns a line that way and 38 ns when the
+ * two differ by 8 bytes, and that is the time between its first and last line.
+ */
 struct chunk {
     uint64_t address;
     char *copy;
-    size_t room;    /* allocated for the copy */
+    void *block;    /* to be freed: the copy lies in it */
+    size_t room;    /* for the copy */
     size_t planned; /* bytes to read, at most room */
 };
 
@@ -69,6 +75,15 @@ struct outside {
     char copy[GUACO__FRAME_BYTES_MAX];
     bool is_fresh; /* was in the last plan */
     uint8_t idle;  /* decodes since it was last met */
+};
+
+/* Where the current chunk's copy is cut in two: stack_page.c. */
+struct split {
+    size_t at;       /* bytes into the chunk, a page's start; 0: nowhere */
+    bool is_held;    /* the upper part is kept, the lower is read again */
+    uint64_t bottom; /* its lowest living frame there; 0: none lives */
+    uint64_t seen;   /* where the lowest frame of the upper part was last */
+    int tries;
 };
 
 /* _PyStackChunk: previous, size, top, data[]. */
@@ -87,6 +102,7 @@ struct guaco__stack_reader {
     bool cframe_is_fresh;
     struct chunk chunks[GUACO__STACK_CHUNKS_MAX]; /* the current one first */
     size_t chunk_count;
+    struct split split; /* of chunks[0] */
     struct outside outside[GUACO__STACK_OUTSIDE_MAX];
     size_t outside_count;
     uint64_t doubted_driver, doubted_frame;    /* of the last copy */
@@ -106,6 +122,36 @@ int guaco__frame_objects_decode(struct guaco__stack_reader *reader,
 
 /* Walk the copied chunks into reader->slots.  Returns as decode. */
 int guaco__stack_walk(struct guaco__stack_reader *reader);
+
+/*
+ * Whether the two parts of a chunk that was copied in two fit together.
+ * Returns 0; GUACO_E_AGAIN: the lower part is to be read again; GUACO_E_LOST
+ * after too many times.
+ */
+int guaco__stack_settle(struct guaco__stack_reader *reader);
+
+/* Where to cut the copy of the current chunk next time, given its top. */
+void guaco__stack_split(struct guaco__stack_reader *reader, uint64_t top);
+
+/* Read the frame at `address`, copied to `at`, all but its code; its
+ * executable is given. */
+uint64_t
+guaco__stack_slot_read(const struct guaco__layout *layout, uint64_t address,
+                       const char *at, struct slot *slot);
+
+/* From 3.14 a popped frame is cleared; before, the mark of a frame that
+ * executes is its stacktop. */
+static inline bool
+clears_frames(const struct guaco__layout *layout)
+{
+    return layout->version >= GUACO__VERSION(3, 14);
+}
+
+static inline bool
+is_running(const struct slot *slot)
+{
+    return slot->stacktop == -1;
+}
 
 /* Find the leaf and follow the chain to the root.  Returns as decode. */
 int guaco__stack_link(struct guaco__stack_reader *reader,

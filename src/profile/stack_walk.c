@@ -18,16 +18,9 @@
 #define TAG_BITS        UINT64_C(3) /* of a _PyStackRef, 3.14 and later */
 #define ENTRY_STEPS_MAX 8           /* entry frames one behind the other */
 
-static bool
-clears_frames(const struct guaco__layout *layout)
-{
-    return layout->version >= GUACO__VERSION(3, 14);
-}
-
-/* Read the fixed part of a frame, all but its code. */
-static uint64_t
-slot_read(const struct guaco__layout *l, uint64_t address, const char *at,
-          struct slot *slot)
+uint64_t
+guaco__stack_slot_read(const struct guaco__layout *l, uint64_t address,
+                       const char *at, struct slot *slot)
 {
     *slot = (struct slot){
         .address = address,
@@ -90,8 +83,8 @@ walk_chunk(const struct walk *walk, size_t *at)
 
     while (*at + l->frame.localsplus <= walk->end) {
         struct slot slot;
-        uint64_t executable = slot_read(l, walk->chunk->address + *at,
-                                        walk->chunk->copy + *at, &slot);
+        uint64_t executable = guaco__stack_slot_read(
+            l, walk->chunk->address + *at, walk->chunk->copy + *at, &slot);
         if (executable == 0 || slot.owner != OWNER_THREAD ||
             (clears_frames(l) && slot.function == 0) || !is_linked(walk, &slot))
             return GUACO_OK;
@@ -143,12 +136,6 @@ guaco__stack_walk(struct guaco__stack_reader *reader)
 }
 
 /* ---- the leaf ------------------------------------------------------------------ */
-
-static bool
-is_running(const struct slot *slot)
-{
-    return slot->stacktop == -1;
-}
 
 /* How many slots are left when what is above a running frame and linked to it
  * directly is cut off.  3.11 has no entry frames: a callback's first frame is
@@ -291,7 +278,7 @@ driver_of(struct guaco__stack_reader *r, uint64_t previous, uint64_t *driver)
         const char *copy = guaco__stack_outside(r, previous);
         if (copy == NULL)
             return GUACO_E_AGAIN;
-        slot_read(r->world->layout, previous, copy, &entry);
+        guaco__stack_slot_read(r->world->layout, previous, copy, &entry);
         if (entry.owner < OWNER_ENTRY)
             return GUACO_OK;
         previous = entry.previous;
@@ -308,7 +295,7 @@ may_be_leaf(const struct guaco__stack_reader *r, const struct outside *outside,
     const struct guaco__layout *l = r->world->layout;
 
     if (!outside->is_fresh ||
-        slot_read(l, outside->address, outside->copy, slot) == 0)
+        guaco__stack_slot_read(l, outside->address, outside->copy, slot) == 0)
         return false;
     return slot->owner == OWNER_GENERATOR && slot->previous != 0 &&
            (clears_frames(l) ? slot->function != 0 : is_running(slot));
@@ -437,7 +424,8 @@ step_outside(struct chain *chain, uint64_t address)
 
     if (copy == NULL)
         return GUACO_E_AGAIN;
-    uint64_t executable = slot_read(r->world->layout, address, copy, &next);
+    uint64_t executable =
+        guaco__stack_slot_read(r->world->layout, address, copy, &next);
     if (next.owner >= OWNER_ENTRY) {
         chain->at.previous = next.previous;
         chain->was_direct = false;

@@ -11,7 +11,7 @@
 
 #include "layout_read.h"
 
-#define TRIES_MAX 12 /* of one round, tears and surprises together */
+#define TRIES_MAX 32 /* of one round, tears and surprises together */
 #define WALK_MAX  (GUACO__TARGET_THREADS_MAX * 2)
 
 /* How often code objects are compared where the interpreter does not count
@@ -20,6 +20,7 @@
 #define RENEW_LEAST_NS UINT64_C(100000)
 #define RENEW_MOST_NS  UINT64_C(10000000)
 #define HEAD_ROUNDS    32
+#define RETRY_MOST_NS  2000
 
 struct thread {
     uint64_t address;
@@ -62,6 +63,7 @@ struct guaco__target {
     uint64_t renew_ns;   /* the least time between two comparisons */
     uint64_t renewed_ns; /* when code objects were last compared */
     uint64_t rounds;
+    uint64_t random; /* where it stands in its sequence */
     struct guaco__target_counts counts;
 };
 
@@ -530,12 +532,32 @@ relist(struct guaco__target *target)
     return rc == GUACO_E_AGAIN ? GUACO_OK : rc;
 }
 
+/*
+ * A read takes cache lines from the thread, and what it does next waits for
+ * them: a second read at once finds it at that place, not at a random one.
+ */
+static void
+wait_random(struct guaco__target *target)
+{
+    uint64_t now = guaco__clock_mono_ns();
+
+    target->random =
+        target->random * 6364136223846793005u + 1442695040888963407u;
+    uint64_t end = now + (target->random >> 33) % RETRY_MOST_NS;
+    while (now < end)
+        now = guaco__clock_mono_ns();
+}
+
 static int
 round_run(struct guaco__target *target, enum guaco__sample_what what)
 {
     target->rounds++;
     want_first(target);
     for (int tries = 0; tries < TRIES_MAX; tries++) {
+        if (tries > 0) {
+            target->counts.retried++;
+            wait_random(target);
+        }
         int rc = target->is_listed ? read_wanted(target) : GUACO_E_MISSING;
         if (rc == GUACO_E_MISSING) {
             rc = relist(target);

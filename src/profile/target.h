@@ -43,6 +43,7 @@ enum guaco__sample_what {
 /* Counts since attach. */
 struct guaco__target_counts {
     uint64_t samples; /* rounds */
+    uint64_t retried; /* reads beyond the first of their round */
     uint64_t torn;    /* copies that could not be true, and were read again */
     uint64_t dropped; /* thread stacks given up after several */
 };

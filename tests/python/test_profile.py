@@ -139,6 +139,53 @@ def test_a_busy_process_shows_its_stack(exe, python, target):
     assert f"{path}:middle:5" in lines
 
 
+WORKING = """
+import sys
+def inner(x):
+    x = x * 3 + 1; x = x ^ 5; x = x % 1000; x = x * 3 + 1; x = x ^ 5; x = x % 1000
+    x = x * 3 + 1; x = x ^ 5; x = x % 1000; x = x * 3 + 1; x = x ^ 5; x = x % 1000
+    return x
+def outer(x):
+    return inner(x) + inner(x)
+def run():
+    print("ready", flush=True)
+    while True:
+        outer(3)
+def deep(n):
+    if n:
+        deep(n - 1)
+    else:
+        run()
+deep(DEPTH)
+"""
+
+
+def test_a_page_in_the_stack_changes_no_share(exe, python, target):
+    """Frames are some 112 bytes, and at these depths a page of 4 KiB ends among them."""
+    if not python.endswith(("3.11", "3.15")):
+        pytest.skip("one version that marks frames and one that clears them")
+    if len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("needs two processors")
+
+    first, *_, last = sorted(os.sched_getaffinity(0))
+
+    def share_of_inner(depth):
+        busy = target(python, WORKING.replace("DEPTH", str(depth)))
+        os.sched_setaffinity(busy.pid, {last})  # so that it runs while it is read
+        done = profile(
+            exe, "-s", 0.2, "-r", 0.001, "-p", busy.pid,
+            preexec_fn=lambda: os.sched_setaffinity(0, {first}),
+        )
+        found = stacks(done.stdout)
+        busy.process.kill()
+        inner = sum(n for names, n in found.items() if names[-1] == "inner")
+        return 100 * inner / sum(found.values())
+
+    within = share_of_inner(20)
+    for depth in (29, 30, 31, 32, 33):
+        assert abs(share_of_inner(depth) - within) < 25, depth
+
+
 def test_a_waiting_process_is_idle(exe, python, target):
     waits = target(python, SLEEPING)
     wait_until_asleep(exe, waits.pid)

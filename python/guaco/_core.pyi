@@ -370,8 +370,8 @@ class Server:
         file; then those before stay."""
 
     def listen(self, fd: int, tls: bool = False, /) -> None:
-        """Take a bound, listening stream socket, before start().  ValueError
-        when it is none; guaco.Error after start()."""
+        """Take a bound, listening stream socket; after start() it accepts at
+        once.  ValueError when it is none."""
 
     def start(self, /) -> None:
         """Accept connections."""
@@ -379,6 +379,9 @@ class Server:
     def drain(self, seconds: float, done: Callable[[], object], /) -> None:
         """Accept no more, let what is open finish, abort it after ``seconds``;
         then call ``done``.  A second call only shortens the time."""
+
+    def set_access_log(self, fd: int, /) -> None:
+        """Write the access log there from now on; ``fd`` is borrowed."""
 
     def cancel(self, /) -> int:
         """Cancel the tasks of requests; how many there were."""

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import random
 import signal
 import socket
 import sys
@@ -42,6 +43,7 @@ _CERT_REQS = ("none", "optional", "required")
 _OPTIONS = frozenset(
     {
         "access_log",
+        "access_log_format",
         "app_dir",
         "backlog",
         "bind",
@@ -60,6 +62,7 @@ _OPTIONS = frozenset(
         "limit_head_bytes",
         "limit_keep_alive_requests",
         "limit_max_requests",
+        "limit_max_requests_jitter",
         "limit_ws_message_bytes",
         "log_level",
         "port",
@@ -149,6 +152,12 @@ class Server:
         #: Called without arguments when it listens, and when it stops.
         self.on_start: Callable[[], None] | None = None
         self.on_stop: Callable[[], None] | None = None
+        #: Called in place of shutdown() after ``limit_max_requests``.
+        self.on_exhausted: Callable[[], None] | None = None
+        # Descriptors from the supervisor, by name.
+        self._extras: dict[str, int] = {}
+        # Of listen(), before it was started.
+        self._more_sockets: list[tuple[socket.socket, bool]] = []
 
     @classmethod
     def of_worker(
@@ -156,11 +165,13 @@ class Server:
         app: Any,
         sockets: Sequence[socket.socket],
         options: dict[str, Any],
+        extras: dict[str, int],
         *,
         tls: Sequence[bool] | None = None,
         ticket_secret: str | None = None,
     ) -> Server:
-        """With the options of a command line, of which some are not ours."""
+        """With the options of a command line, of which some are not ours, and
+        descriptors that the supervisor has handed over."""
         known = {
             name: value
             for name, value in options.items()
@@ -169,6 +180,7 @@ class Server:
         server = cls(app, sockets=sockets, **known)
         server._tls = tls
         server._ticket_secret = ticket_secret
+        server._extras = extras
         return server
 
     # ---- life
@@ -245,6 +257,23 @@ class Server:
         _log.info("certificates reloaded")
         return True
 
+    def listen(self, listener: socket.socket, tls: bool = False) -> None:
+        """Accept on one socket more, which is taken."""
+        if self._core is not None:
+            self._core.listen(listener.fileno(), tls)
+            listener.detach()
+        else:
+            self._more_sockets.append((listener, tls))
+
+    def set_access_log(self, fd: int) -> None:
+        """Write the access log to another descriptor, which is taken."""
+        before = self._extras.get("access_log")
+        self._extras["access_log"] = fd
+        if self._core is not None:
+            self._core.set_access_log(fd)
+        if before is not None:
+            os.close(before)
+
     def stats(self) -> dict[str, int]:
         """Counters of the core; empty before start and after the end."""
         return {} if self._core is None else self._core.stats()
@@ -287,13 +316,14 @@ class Server:
             "disconnect": _is_disconnect,
             "root_path": (self._options.get("root_path") or "").rstrip("/"),
             "log": _log_line,
-            "exhausted": self.shutdown,
+            "exhausted": self.on_exhausted or self.shutdown,
+            "extras": self._extras,
             "pool": self._pool,
             "errors": sys.stderr,
             "multiprocess": self._options.get("workers", 1) not in (1, None),
         }
         self._core = lifespan.context.run(
-            _core.Server, loop, app, interface, self._options, hooks
+            _core.Server, loop, app, interface, self._core_options(), hooks
         )
         if self._has_tls():
             try:
@@ -318,6 +348,8 @@ class Server:
             self.addresses.append(address)
             self.urls.append(_url(address, is_tls))
             core.listen(listener.detach(), is_tls)
+        for listener, is_tls in self._more_sockets:
+            core.listen(listener.detach(), is_tls)
 
     def _has_tls(self) -> bool:
         return bool(self._options.get("ssl_certfile"))
@@ -336,6 +368,14 @@ class Server:
 
     def _on_hangup(self) -> Callable[[], object] | None:
         return self.reload_certificates if self._has_tls() else None
+
+    def _core_options(self) -> dict[str, Any]:
+        options = dict(self._options)
+        most = options.get("limit_max_requests") or 0
+        jitter = options.pop("limit_max_requests_jitter", None) or 0
+        if most and jitter:
+            options["limit_max_requests"] = most + random.randint(0, jitter)
+        return options
 
     def _start_pool(self, count: int) -> None:
         if count <= 1:

@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from guaco._queue_worker import ThreadWorkers, Workers, open_workers
+from guaco._worker import reopen_logs
 from guaco.queue import Queue, all_queues
 
 log = logging.getLogger("guaco.queue")
@@ -182,8 +183,13 @@ class TaskWorker:
                 if {signal.SIGTERM, signal.SIGINT} & set(numbers):
                     return True
             elif key.fileobj is self._channel:
-                message = self._channel.recv(_MESSAGE_MAX)
-                if not message or json.loads(message).get("command") == "drain":
+                message, fds, _flags, _address = socket.recv_fds(
+                    self._channel, _MESSAGE_MAX, 8
+                )
+                command = json.loads(message).get("command") if message else ""
+                if command == "logs":
+                    reopen_logs(fds)
+                elif not message or command == "drain":
                     return True
         return False
 

@@ -15,7 +15,10 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from guaco._server import Server
 
 EXIT_DRAINED, EXIT_USAGE, EXIT_START_FAILURE = 0, 2, 3
 
@@ -40,10 +43,10 @@ def main() -> int:
         return EXIT_USAGE
     channel = socket.socket(fileno=int(number))
     channel.set_inheritable(False)
-    order, sockets = receive_order(channel)
+    order, fds = receive_order(channel)
     role: str = order["role"]
     if role == "web":
-        return WebWorker(order, channel, sockets).run()
+        return WebWorker(order, channel, fds).run()
     module = importlib.import_module(_ROLES[role])
     code: int = module.main(order, channel)
     return code
@@ -51,18 +54,18 @@ def main() -> int:
 
 def receive_order(
     channel: socket.socket,
-) -> tuple[dict[str, Any], list[socket.socket]]:
-    """The first message and the sockets that came with it."""
+) -> tuple[dict[str, Any], list[int]]:
+    """The first message and the descriptors that came with it: the listening
+    sockets, then those that its "extras" name."""
     data, fds, _flags, _address = socket.recv_fds(
         channel, _MESSAGE_MAX, _FDS_MAX
     )
     if not data:
         sys.exit(EXIT_DRAINED)  # the supervisor died before it could speak
-    sockets = [socket.socket(fileno=fd) for fd in fds]
-    for listener in sockets:
-        listener.set_inheritable(False)
+    for fd in fds:
+        os.set_inheritable(fd, False)
     order: dict[str, Any] = json.loads(data)
-    return order, sockets
+    return order, list(fds)
 
 
 class WebWorker:
@@ -72,14 +75,18 @@ class WebWorker:
         self,
         order: dict[str, Any],
         channel: socket.socket,
-        sockets: list[socket.socket],
+        fds: list[int],
     ) -> None:
         self._order = order
         self._target: str = order["target"]
         self._options: dict[str, Any] = order.get("options") or {}
         self._channel = channel
-        self._sockets = sockets
-        self._stop: Callable[[], None] | None = None
+        count = len(order.get("sockets") or ())
+        self._sockets = [socket.socket(fileno=fd) for fd in fds[:count]]
+        self._extras = dict(
+            zip(order.get("extras") or (), fds[count:], strict=False)
+        )
+        self._server: Server | None = None
 
     def run(self) -> int:
         """Serve until told to drain; the exit code."""
@@ -93,6 +100,7 @@ class WebWorker:
                 self._load(),
                 self._sockets,
                 self._options,
+                self._extras,
                 tls=[bool(s.get("tls")) for s in self._order["sockets"]],
                 ticket_secret=self._order.get("ticket_secret"),
             )
@@ -100,13 +108,15 @@ class WebWorker:
             return self._failed(exc)
         server.on_start = lambda: self._tell("ready", pid=os.getpid())
         server.on_stop = lambda: self._tell("draining")
-        self._stop = server.shutdown
+        # It serves on until its successor is ready.
+        server.on_exhausted = lambda: self._tell("exhausted")
+        self._server = server
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.get_loop().add_reader(self._channel, self._on_channel)
             try:
                 runner.run(server.serve())
             except BaseException as exc:
-                if self._stop is not None and not server.was_started:
+                if not server.was_started:
                     return self._failed(exc)
                 raise
             finally:
@@ -139,18 +149,44 @@ class WebWorker:
         return EXIT_START_FAILURE
 
     def _on_channel(self) -> None:
+        assert self._server is not None
         try:
-            data = self._channel.recv(_MESSAGE_MAX)
+            data, fds, _flags, _address = socket.recv_fds(
+                self._channel, _MESSAGE_MAX, _FDS_MAX
+            )
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if data and json.loads(data).get("command") != "drain":
-            return
+            data, fds = b"", []
         if not data:
             asyncio.get_running_loop().remove_reader(self._channel)
-        if self._stop is not None:
-            self._stop()
+            self._server.shutdown()
+            return
+        message = json.loads(data)
+        command = message.get("command")
+        if command == "drain":
+            self._server.shutdown()
+        elif command == "logs":
+            reopen_logs(fds, self._server)
+        elif command == "listen":
+            for fd, about in zip(fds, message["sockets"], strict=True):
+                listener = socket.socket(fileno=fd)
+                self._server.listen(listener, bool(about.get("tls")))
+        else:
+            for fd in fds:
+                os.close(fd)
+
+
+def reopen_logs(fds: list[int], server: Server | None = None) -> None:
+    """Go on with other log files: the error log's descriptor, and that of the
+    access log."""
+    errors, access = fds
+    os.dup2(errors, 2)
+    os.close(errors)
+    if server is None:
+        os.close(access)
+    else:
+        server.set_access_log(access)
 
 
 def loop_factory_of(

@@ -47,7 +47,8 @@ struct guest {
     struct guaco__watch channel_watch;
     struct guaco__watch signal_watch;
     int channel;
-    int signals; /* a signalfd */
+    int signals;   /* a signalfd */
+    int access_fd; /* the supervisor's; -1: standard output */
     uint32_t grace_ms;
     bool is_draining;
     struct guaco__arena arena; /* holds the first message */
@@ -59,6 +60,17 @@ struct guest {
 };
 
 /* ---- the channel ---- */
+
+/* The first item of the array `name` of an object, or NULL. */
+static const struct guaco__json *
+first_of(const struct guaco__json *object, const char *name)
+{
+    const struct guaco__json *list = guaco__json_get(object, name);
+
+    return list == NULL || list->type != GUACO__JSON_ARRAY
+               ? NULL
+               : list->as.items.first;
+}
 
 /* Send {"event": name, key: ...}; a supervisor that is gone is noticed by the
  * end of the channel. */
@@ -105,33 +117,89 @@ drain(struct guest *g)
     guaco__server_drain(g->server, g->grace_ms, on_drained, g);
 }
 
+static int
+take_access_log(struct guest *g, int fd, struct guaco_error *err)
+{
+    int rc = guaco__server_set_access_fd(g->server, fd, err);
+
+    if (rc != GUACO_OK)
+        return rc;
+    if (g->access_fd >= 0)
+        close(g->access_fd);
+    g->access_fd = fd;
+    return GUACO_OK;
+}
+
+/* It serves on until its successor is ready. */
 static void
 on_exhausted(void *ctx)
 {
-    drain(ctx);
+    send_event(ctx, "exhausted", NULL);
+}
+
+static int
+listen_on(struct guest *g, int fd, bool is_tls)
+{
+    struct guaco_error err = {0};
+    int rc = is_tls ? guaco__server_listen_tls(g->server, fd, &err)
+                    : guaco__server_listen(g->server, fd, &err);
+
+    if (rc != GUACO_OK)
+        guaco__log(&g->log, GUACO_LOG_ERROR, "guest", "%s", err.text);
+    return rc;
+}
+
+/* Take the descriptors of a command: more sockets, or other log files. */
+static void
+take_fds(struct guest *g, const struct guaco__json *message, const int *fds,
+         size_t count)
+{
+    const char *command = guaco__json_text(message, "command", "");
+    const struct guaco__json *one = first_of(message, "sockets");
+    bool is_logs = strcmp(command, "logs") == 0 && count == 2;
+
+    for (size_t i = 0; i < count; i++) {
+        int rc = GUACO_E_INVALID;
+
+        if (one != NULL)
+            rc = listen_on(g, fds[i], guaco__json_bool(one, "tls", false));
+        else if (is_logs && i == 0)
+            dup2(fds[i], STDERR_FILENO);
+        else if (is_logs)
+            rc = take_access_log(g, fds[i], NULL);
+        if (rc != GUACO_OK)
+            close(fds[i]);
+        one = one == NULL ? NULL : one->next;
+    }
 }
 
 static void
 on_channel(struct guaco__watch *watch, unsigned events)
 {
     struct guest *g = GUACO__OF(watch, struct guest, channel_watch);
-    const struct guaco__json *value;
+    const struct guaco__json *value = NULL;
+    struct guaco__arena arena;
+    int fds[GUACO__CHANNEL_FDS_MAX];
+    size_t count;
     size_t len;
     int rc = guaco__channel_receive(
-        g->channel, g->message, GUACO__CHANNEL_MESSAGE_MAX, &len, NULL, NULL);
+        g->channel, g->message, GUACO__CHANNEL_MESSAGE_MAX, &len, fds, &count);
 
     (void)events;
-    if (rc == GUACO_E_AGAIN)
+    if (rc == GUACO_E_AGAIN || rc == GUACO_E_LIMIT)
         return;
     if (rc < 0) {
         guaco__watch_stop(watch);
         drain(g);
         return;
     }
-    if (guaco__json_read(&g->arena, g->message, len, &value, NULL) ==
-            GUACO_OK &&
-        strcmp(guaco__json_text(value, "command", ""), "drain") == 0)
+    guaco__arena_init(&arena, 1024, ARENA_BYTES);
+    if (guaco__json_read(&arena, g->message, len, &value, NULL) != GUACO_OK)
+        value = NULL;
+    if (strcmp(guaco__json_text(value, "command", ""), "drain") == 0)
         drain(g);
+    take_fds(g, value, fds, count);
+    guaco__arena_release(&arena);
 }
 
 static void
@@ -147,6 +215,32 @@ on_signal(struct guaco__watch *watch, unsigned events)
 
 /* ---- the first message ---- */
 
+static void
+take_extra(struct guest *g, const struct guaco__json *name, int fd)
+{
+    if (name->type == GUACO__JSON_TEXT &&
+        strcmp(name->as.text.at, "access_log") == 0)
+        g->access_fd = fd;
+    else
+        close(fd);
+}
+
+/* The descriptors behind the sockets, by the names of "extras". */
+static void
+take_extras(struct guest *g)
+{
+    const struct guaco__json *extra = first_of(g->hello, "extras");
+    size_t at = 0;
+
+    for (const struct guaco__json *s = first_of(g->hello, "sockets"); s != NULL;
+         s = s->next)
+        at++;
+    size_t count = at < g->fd_count ? at : g->fd_count;
+    for (; extra != NULL && at < g->fd_count; extra = extra->next, at++)
+        take_extra(g, extra, g->fds[at]);
+    g->fd_count = count;
+}
+
 static int
 read_hello(struct guest *g, struct guaco_error *err)
 {
@@ -159,6 +253,7 @@ read_hello(struct guest *g, struct guaco_error *err)
         return guaco_fail(err, rc, 0, "the first message of the channel");
     rc = guaco__json_read(&g->arena, g->message, len, &g->hello, err);
     g->options = guaco__json_get(g->hello, "options");
+    take_extras(g);
     return rc;
 }
 
@@ -306,7 +401,7 @@ take_options(struct guest *g, struct guaco__server_options *options,
     if (level >= 0)
         g->log.level = level;
     options->log = &g->log;
-    options->access_fd = STDOUT_FILENO;
+    options->access_fd = g->access_fd < 0 ? STDOUT_FILENO : g->access_fd;
     if (guaco__json_bool(g->options, "access_log", false))
         options->access_format = GUACO__ACCESS_COMBINED;
     if (!guaco__json_bool(g->options, "server_header", true))
@@ -397,12 +492,9 @@ read_certificates(struct guest *g, struct guaco_error *err)
 static int
 listen_all(struct guest *g, struct guaco_error *err)
 {
-    const struct guaco__json *sockets = guaco__json_get(g->hello, "sockets");
-    const struct guaco__json *one = NULL;
+    const struct guaco__json *one = first_of(g->hello, "sockets");
     int rc = read_certificates(g, err);
 
-    if (sockets != NULL && sockets->type == GUACO__JSON_ARRAY)
-        one = sockets->as.items.first;
     for (size_t i = 0; i < g->fd_count && rc == GUACO_OK; i++) {
         rc = guaco__json_bool(one, "tls", false)
                  ? guaco__server_listen_tls(g->server, g->fds[i], err)
@@ -496,7 +588,8 @@ int
 guaco__command_guest(const struct guaco__command *command,
                      const char *const *args, size_t count)
 {
-    struct guest g = {.channel = find_channel(), .signals = -1};
+    struct guest g = {
+        .channel = find_channel(), .signals = -1, .access_fd = -1};
     struct guaco_error err = {0};
     int code = GUACO__EXIT_OK;
 

@@ -183,6 +183,11 @@ run_tree(const struct guaco__options *options, struct guaco_error *err)
         .log = &log,
         .tell = tell,
     };
+    const char *folder = guaco__options_text(options, "chdir");
+    if (folder != NULL && chdir(folder) != 0) {
+        guaco_fail(err, GUACO_E_INVALID, errno, "--chdir %s", folder);
+        return complain(err, GUACO__EXIT_USAGE);
+    }
     rc = guaco__supervisor_run(&setup, &exit_code, err);
     if (rc == GUACO_OK)
         return exit_code;

@@ -10,6 +10,7 @@
  *         def drain(self, seconds: float, done, /) -> None: ...
  *         def cancel(self) -> int: ...
  *         def running(self) -> int: ...
+ *         def set_access_log(self, fd: int, /) -> None: ...
  *         def stats(self) -> dict[str, int]: ...
  *         def close(self) -> None: ...
  *
@@ -134,8 +135,21 @@ flag(PyObject *options, const char *name, bool missing)
     return value == NULL ? missing : value == Py_True;
 }
 
+/* A descriptor of hooks["extras"], or `otherwise`; -1: an exception. */
 static int
-read_options(PyObject *from, struct guaco__server_options *into)
+extra_fd(PyObject *hooks, const char *name, int otherwise)
+{
+    PyObject *extras = PyDict_GetItemString(hooks, "extras");
+    PyObject *fd = NULL;
+
+    if (extras != NULL && PyDict_Check(extras))
+        fd = PyDict_GetItemString(extras, name);
+    return fd == NULL ? otherwise : PyObject_AsFileDescriptor(fd);
+}
+
+static int
+read_options(PyObject *from, PyObject *hooks,
+             struct guaco__server_options *into)
 {
     guaco__server_options_init(into);
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
@@ -143,7 +157,9 @@ read_options(PyObject *from, struct guaco__server_options *into)
             return -1;
     into->access_format = flag(from, "access_log", false) ? GUACO__ACCESS_COMMON
                                                           : GUACO__ACCESS_OFF;
-    into->access_fd = STDOUT_FILENO;
+    into->access_fd = extra_fd(hooks, "access_log", STDOUT_FILENO);
+    if (into->access_fd < 0)
+        return -1;
     if (!flag(from, "server_header", true))
         into->server_name = NULL;
     into->has_date = flag(from, "date_header", true);
@@ -316,7 +332,7 @@ make(ServerObject *self, PyObject *callable, const char *interface,
      PyObject *from, PyObject *hooks)
 {
     struct guaco__server_options options;
-    int rc = read_options(from, &options);
+    int rc = read_options(from, hooks, &options);
 
     if (rc == 0)
         rc = make_with(self, callable, interface, &options, hooks);
@@ -533,6 +549,18 @@ server_running(ServerObject *self, PyObject *Py_UNUSED(none))
 }
 
 static PyObject *
+server_set_access_log(ServerObject *self, PyObject *arg)
+{
+    struct guaco_error err = {0};
+    int fd = PyObject_AsFileDescriptor(arg);
+
+    if (fd < 0 || check_open(self) < 0)
+        return NULL;
+    return answer(self, guaco__server_set_access_fd(self->server, fd, &err),
+                  &err);
+}
+
+static PyObject *
 server_stats(ServerObject *self, PyObject *Py_UNUSED(none))
 {
     if (check_open(self) < 0)
@@ -580,6 +608,9 @@ static PyMethodDef server_methods[] = {
      "were."},
     {"running", (PyCFunction)server_running, METH_NOARGS,
      "running($self, /)\n--\n\nApplication calls that have not returned."},
+    {"set_access_log", (PyCFunction)server_set_access_log, METH_O,
+     "set_access_log($self, fd, /)\n--\n\nWrite the access log there from "
+     "now on; fd is borrowed."},
     {"stats", (PyCFunction)server_stats, METH_NOARGS,
      "stats($self, /)\n--\n\nCounters since start."},
     {"close", (PyCFunction)server_close, METH_NOARGS,

@@ -241,6 +241,7 @@ add_unix(struct guaco__binds *binds, struct guaco__bind *bind, const char *text,
     if (rc != GUACO_OK)
         return rc;
     bind->fd_count = 1;
+    bind->is_shared = true;
     bind->is_ours = true;
     snprintf(bind->text, sizeof bind->text, "%s", text);
     snprintf(bind->url, sizeof bind->url, "%s", text);
@@ -268,6 +269,7 @@ add_inherited(struct guaco__bind *bind, const char *text,
         return fail_bind(err, errno, text);
     fcntl(fd, F_SETFD, FD_CLOEXEC); /* workers get it by the channel only */
     bind->fd_count = 1;
+    bind->is_shared = true;
 
     struct address a = {.len = sizeof a.at};
     if (getsockname(fd, &a.at.any, &a.len) == 0 &&
@@ -324,7 +326,8 @@ guaco__binds_add(struct guaco__binds *binds, const char *address,
         return guaco_fail(err, GUACO_E_LIMIT, 0, "more than %d addresses",
                           GUACO__BINDS_MAX);
     struct guaco__bind *bind = &binds->items[binds->count];
-    *bind = (struct guaco__bind){.fds = calloc(binds->slots, sizeof(int))};
+    *bind =
+        (struct guaco__bind){.fds = calloc(GUACO__BIND_SLOTS_MAX, sizeof(int))};
     if (bind->fds == NULL)
         return guaco_fail(err, GUACO_E_NOMEM, 0, "listen on %s", address);
 
@@ -343,6 +346,55 @@ guaco__binds_add(struct guaco__binds *binds, const char *address,
         binds->count++;
     else
         release_one(bind);
+    return rc;
+}
+
+bool
+guaco__binds_is_own(const struct guaco__binds *binds, size_t index)
+{
+    assert(index < binds->count);
+    return !binds->items[index].is_shared;
+}
+
+/* The kernel lets others join a socket that listens when the option is set on
+ * it later too. */
+static int
+grow_one(struct guaco__bind *bind, size_t slots, int backlog,
+         struct guaco_error *err)
+{
+    struct address a = {.len = sizeof a.at};
+    int on = 1;
+    int rc = GUACO_OK;
+
+    if (getsockname(bind->fds[0], &a.at.any, &a.len) != 0 ||
+        setsockopt(bind->fds[0], SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
+        return fail_bind(err, errno, bind->text);
+    while (rc == GUACO_OK && bind->fd_count < slots) {
+        rc = listen_on(&a, true, backlog, bind->text,
+                       &bind->fds[bind->fd_count], err);
+        bind->fd_count += rc == GUACO_OK;
+    }
+    return rc;
+}
+
+int
+guaco__binds_grow(struct guaco__binds *binds, size_t slots,
+                  struct guaco_error *err)
+{
+    int rc = GUACO_OK;
+
+    assert(slots <= GUACO__BIND_SLOTS_MAX);
+    for (size_t i = 0; i < binds->count && rc == GUACO_OK; i++)
+        if (!binds->items[i].is_shared)
+            rc = grow_one(&binds->items[i], slots, binds->backlog, err);
+    for (size_t i = 0; i < binds->count && rc != GUACO_OK; i++) {
+        struct guaco__bind *bind = &binds->items[i];
+        /* Nobody was told of them; what waits there already is reset. */
+        while (!bind->is_shared && bind->fd_count > binds->slots)
+            close(bind->fds[--bind->fd_count]);
+    }
+    if (rc == GUACO_OK && slots > binds->slots)
+        binds->slots = slots;
     return rc;
 }
 

@@ -27,6 +27,7 @@ struct guaco__bind {
     int *fds;        /* private: one a slot, or one */
     size_t fd_count; /* private */
     bool is_ours;    /* private: a Unix socket's file to be removed */
+    bool is_shared;  /* private: all slots have the same socket */
 };
 
 struct guaco__binds {
@@ -53,6 +54,16 @@ void guaco__binds_init(struct guaco__binds *binds, size_t slots, int backlog);
  */
 int guaco__binds_add(struct guaco__binds *binds, const char *address,
                      struct guaco_error *err);
+
+/*
+ * Make sockets for more slots.  Returns 0, or the failure of an address, after
+ * which there are as many as before.
+ */
+int guaco__binds_grow(struct guaco__binds *binds, size_t slots,
+                      struct guaco_error *err);
+
+/* Whether each slot has a socket of its own for the address. */
+bool guaco__binds_is_own(const struct guaco__binds *binds, size_t index);
 
 /* The socket of the address `index` for a slot; borrowed. */
 int

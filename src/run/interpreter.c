@@ -8,16 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *
-variable(const char *const *envp, const char *name)
-{
-    size_t len = strlen(name);
-
-    for (; *envp != NULL; envp++)
-        if (strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
-            return *envp + len + 1;
-    return NULL;
-}
+#include "run/environment.h"
 
 static bool
 is_runnable(const char *path)
@@ -40,7 +31,7 @@ is_program(const char *folder, size_t len, const char *name, char out[PATH_MAX])
 static bool
 is_on_path(const char *name, const char *const *envp, char out[PATH_MAX])
 {
-    const char *path = variable(envp, "PATH");
+    const char *path = guaco__environment_find(envp, "PATH");
 
     for (; path != NULL && *path != '\0';) {
         size_t len = strcspn(path, ":");
@@ -56,7 +47,7 @@ guaco__interpreter_find(const char *wanted, const char *exe,
                         const char *const *envp, char out[PATH_MAX],
                         const char **why, struct guaco_error *err)
 {
-    const char *venv = variable(envp, "VIRTUAL_ENV");
+    const char *venv = guaco__environment_find(envp, "VIRTUAL_ENV");
     const char *slash = strrchr(exe, '/');
 
     *why = "--python";

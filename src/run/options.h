@@ -64,8 +64,8 @@ struct guaco__option {
     const char *help;     /* one sentence, without a full stop */
 };
 
-#define GUACO__OPTIONS_MAX     96 /* rows */
-#define GUACO__OPTION_LIST_MAX 64 /* items of one list */
+#define GUACO__OPTIONS_MAX     160 /* rows */
+#define GUACO__OPTION_LIST_MAX 64  /* items of one list */
 
 extern const struct guaco__option guaco__option_table[];
 extern const size_t guaco__option_count;

@@ -120,6 +120,25 @@ const struct guaco__option guaco__option_table[] = {
          "restart the workers when a Python file changes"),
     LIST("reload-dir", TREE, "FOLDER",
          "folder to watch for --reload (the --app-dir); may be repeated"),
+    TEXT("name", TREE, "NAME", NULL,
+         "shown in the workers' command lines in place of the target"),
+    TEXT("pid-file", TREE, "PATH", NULL,
+         "file that holds the supervisor's process id"),
+    {.name = "user", .letter = 'u', .commands = TREE,
+     .kind = GUACO__OPTION_TEXT, .operand = "USER",
+     .help = "user, by name or number, that the whole tree becomes once it "
+             "listens"},
+    {.name = "group", .letter = 'g', .commands = TREE,
+     .kind = GUACO__OPTION_TEXT, .operand = "GROUP",
+     .help = "group, by name or number (the user's own)"},
+    TEXT("umask", TREE, "OCTAL", NULL, "mask of the files that are made"),
+    TEXT("chdir", ALL, "FOLDER", NULL, "folder to work in"),
+    {.name = "env", .letter = 'e', .commands = ALL,
+     .kind = GUACO__OPTION_LIST, .operand = "NAME=VALUE",
+     .help = "variable for the workers; may be repeated"},
+    TEXT("env-file", ALL, "PATH", NULL,
+         "file of variables for the workers, read again at each reload; "
+         "those that are set already win"),
 
     /* ---- proxies in front ---- */
     FLAG("proxy-headers", WEB, "true",
@@ -172,7 +191,11 @@ const struct guaco__option guaco__option_table[] = {
     FLAG("periodic", TASK, "true", "run the schedules too"),
 
     /* ---- log ---- */
-    FLAG("access-log", WEB, "true", "log each request to stdout"),
+    FLAG("access-log", WEB, "true", "log each request"),
+    TEXT("access-logfile", WEB, "PATH", "-",
+         "where; -: stdout; opened again at SIGUSR1"),
+    TEXT("error-logfile", TREE, "PATH", "-",
+         "where all other lines go; -: stderr; opened again at SIGUSR1"),
     CHOICE("log-level", ALL, "trace|debug|info|warning|error|critical",
            "info", "least level that is logged"),
 
@@ -191,6 +214,8 @@ const struct guaco__option guaco__option_table[] = {
             "for open requests at shutdown or reload"),
     SECONDS("timeout-worker-start", TREE, "60", HOUR,
             "for a worker to import the application and be ready"),
+    SECONDS("worker-lifetime", TREE, "0", 366 * 24 * HOUR,
+            "after which a worker is replaced; 0: never"),
     SECONDS("grace", TASK, "30", 24 * HOUR,
             "for running tasks at shutdown or reload"),
 
@@ -201,6 +226,9 @@ const struct guaco__option guaco__option_table[] = {
           "connections that a worker holds at once"),
     COUNT("limit-max-requests", WEB, "N", "0", 0, 1000000000000,
           "requests after which a worker is replaced; 0: never"),
+    COUNT("limit-max-requests-jitter", WEB, "N", "0", 0, 1000000000000,
+          "up to so many more, by chance, so that not all are replaced at "
+          "once"),
     COUNT("limit-keep-alive-requests", WEB, "N", "0", 0, 1000000000,
           "requests on one connection; 0: no limit"),
     BYTES("limit-head-bytes", WEB, "32k", 1024, 16 * MIB,

@@ -5,10 +5,8 @@
 #include "run/supervisor.h"
 
 #include <assert.h>
-#include <signal.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "os/clock.h"
 #include "supervisor_int.h"
@@ -16,17 +14,7 @@
 #define YOUNG_NS     5000000000u /* a worker that dies before is a young one */
 #define PAUSE_MS     100u        /* before the second restart in a row */
 #define PAUSE_MAX_MS 10000u
-
-#define EACH_SLOT(tree, s)                                 \
-    for (struct guaco__list *l_ = (tree)->slots.next;      \
-         l_ != &(tree)->slots &&                           \
-         ((s) = GUACO__OF(l_, struct slot, link)) != NULL; \
-         l_ = l_->next)
-#define EACH_WORKER(tree, w)                                 \
-    for (struct guaco__list *l_ = (tree)->workers.next;      \
-         l_ != &(tree)->workers &&                           \
-         ((w) = GUACO__OF(l_, struct worker, link)) != NULL; \
-         l_ = l_->next)
+#define REST_MS      5000u /* of renewals, after one has failed */
 
 bool
 guaco__target_is_guest(const char *target)
@@ -67,8 +55,8 @@ stop_more(struct tree *tree)
     guaco__worker_drain(w);
 }
 
-static void
-stop_tree(struct tree *tree, int exit_code)
+void
+guaco__tree_stop(struct tree *tree, int exit_code)
 {
     struct slot *slot;
     struct worker *w;
@@ -77,43 +65,14 @@ stop_tree(struct tree *tree, int exit_code)
         return;
     tree->state = TREE_STOPPING;
     tree->exit_code = exit_code;
+    guaco__notify_stopping(&tree->notify);
+    guaco__timer_stop(&tree->renewals);
     EACH_SLOT(tree, slot)
     guaco__timer_stop(&slot->again);
     EACH_WORKER(tree, w)
     if (w->slot->role != ROLE_KEEPER)
         guaco__worker_drain(w);
     stop_more(tree);
-}
-
-static void
-take_stop_signal(struct tree *tree)
-{
-    struct worker *w;
-
-    tree->stop_signals++;
-    if (tree->stop_signals == 1 && tree->state != TREE_STOPPING) {
-        guaco__log(tree->log, GUACO_LOG_INFO, "supervisor",
-                   "shutting down; again to stop at once");
-        stop_tree(tree, GUACO__EXIT_OK);
-    } else if (tree->stop_signals == 2) {
-        guaco__log(tree->log, GUACO_LOG_WARNING, "supervisor",
-                   "stopping at once");
-        EACH_WORKER(tree, w)
-        guaco__worker_kill(w);
-    }
-}
-
-void
-guaco__tree_read_signals(struct tree *tree)
-{
-    struct signalfd_siginfo info;
-
-    while (read(tree->signal_fd, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo == SIGHUP)
-            guaco__tree_reload(tree);
-        else
-            take_stop_signal(tree);
-    }
 }
 
 /* All slots have come up: say once where the tree listens. */
@@ -125,10 +84,11 @@ check_started(struct tree *tree)
     if (tree->state != TREE_STARTING)
         return;
     EACH_SLOT(tree, slot)
-    if (slot->role != ROLE_KEEPER &&
+    if (slot->role != ROLE_KEEPER && !slot->is_parked &&
         (slot->now == NULL || slot->now->state != WORKER_READY))
         return;
     tree->state = TREE_RUNNING;
+    guaco__notify_ready(&tree->notify);
     for (size_t i = 0; i < tree->binds.count; i++)
         guaco__log(tree->log, GUACO_LOG_INFO, "supervisor", "listening on %s",
                    tree->binds.items[i].url);
@@ -157,45 +117,91 @@ guaco__slot_start(struct slot *slot)
 
     assert(slot->now == NULL);
     guaco__timer_stop(&slot->again);
+    slot->is_parked = false;
+    slot->wants_renewal = false;
     if (guaco__worker_start(slot, &slot->now, &err) == GUACO_OK)
         return;
     guaco__log(slot->tree->log, GUACO_LOG_ERROR, "supervisor", "%s", err.text);
     if (slot->tree->state == TREE_STARTING) {
-        stop_tree(slot->tree, GUACO__EXIT_START);
+        guaco__tree_stop(slot->tree, GUACO__EXIT_START);
         return;
     }
     slot->young_deaths += slot->young_deaths < 100;
     guaco__timer_start_ms(&slot->again, PAUSE_MS + pause_ms(slot));
 }
 
-/* Start the successor in the next slot that did not try the wanted generation
- * yet; one at a time, so that a broken version costs one worker, not all. */
+/* Whether a successor is to be started in the slot: of a reload, or because its
+ * worker has served its time. */
+static bool
+wants_next(const struct slot *slot)
+{
+    const struct tree *tree = slot->tree;
+
+    if (slot->role == ROLE_KEEPER || slot->is_parked)
+        return false;
+    if (tree->is_reloading && slot->tried != tree->generation)
+        return true;
+    return slot->wants_renewal && slot->now != NULL &&
+           slot->now->state == WORKER_READY &&
+           !guaco__timer_is_armed(&tree->renewals);
+}
+
 static void
-replace_next(struct tree *tree)
+end_reload(struct tree *tree, const char *why)
+{
+    tree->is_reloading = false;
+    if (tree->state == TREE_RUNNING)
+        guaco__notify_ready(&tree->notify);
+    if (why == NULL)
+        guaco__log(tree->log, GUACO_LOG_INFO, "supervisor", "reloaded");
+    else
+        guaco__log(tree->log, GUACO_LOG_ERROR, "supervisor",
+                   "reload stopped%s; the workers before it go on", why);
+}
+
+/* A successor could not be started, or ended before it was ready. */
+static void
+next_failed(struct slot *slot, const char *why)
+{
+    struct tree *tree = slot->tree;
+
+    if (tree->is_reloading) {
+        end_reload(tree, why);
+        return;
+    }
+    guaco__log(tree->log, GUACO_LOG_ERROR, "supervisor",
+               "a successor failed%s; the worker before it goes on", why);
+    guaco__timer_start_ms(&tree->renewals, REST_MS);
+}
+
+/* Start the successor in the next slot that wants one; one at a time, so that a
+ * broken version costs one worker, not all. */
+void
+guaco__tree_replace(struct tree *tree)
 {
     struct slot *slot;
     struct guaco_error err;
+    char why[sizeof err.text + 2];
 
-    if (!tree->is_reloading)
+    if (tree->state == TREE_STOPPING)
         return;
     EACH_SLOT(tree, slot)
     if (slot->next != NULL)
         return; /* it goes on when this one is ready */
     EACH_SLOT(tree, slot)
     {
-        if (slot->role == ROLE_KEEPER || slot->tried == tree->generation)
+        if (!wants_next(slot))
             continue;
         if (slot->now == NULL) {
             guaco__slot_start(slot);
         } else if (guaco__worker_start(slot, &slot->next, &err) != GUACO_OK) {
-            tree->is_reloading = false;
-            guaco__log(tree->log, GUACO_LOG_ERROR, "supervisor",
-                       "reload stopped: %s", err.text);
+            snprintf(why, sizeof why, ": %s", err.text);
+            next_failed(slot, why);
         }
         return;
     }
-    tree->is_reloading = false;
-    guaco__log(tree->log, GUACO_LOG_INFO, "supervisor", "reloaded");
+    if (tree->is_reloading)
+        end_reload(tree, NULL);
 }
 
 void
@@ -204,9 +210,52 @@ guaco__tree_reload(struct tree *tree)
     if (tree->state == TREE_STOPPING)
         return;
     guaco__log(tree->log, GUACO_LOG_INFO, "supervisor", "reloading");
+    if (!guaco__tree_renew_environment(tree)) {
+        end_reload(tree, "");
+        return;
+    }
+    guaco__notify_reloading(&tree->notify);
     tree->generation++;
     tree->is_reloading = true;
-    replace_next(tree);
+    guaco__tree_replace(tree);
+}
+
+void
+guaco__slot_renew(struct slot *slot, enum renewal why)
+{
+    static const char *const reasons[RENEWALS] = {
+        [RENEWAL_REQUESTS] = "served its number of requests",
+        [RENEWAL_RSS] = "has grown over --worker-max-rss",
+        [RENEWAL_LIFETIME] = "is as old as --worker-lifetime",
+    };
+    char name[64];
+
+    assert(reasons[why] != NULL);
+    if (slot->now == NULL || slot->wants_renewal)
+        return;
+    guaco__worker_name(slot->now, name);
+    guaco__log(slot->tree->log, GUACO_LOG_INFO, "supervisor",
+               "%s %s; it is replaced", name, reasons[why]);
+    slot->wants_renewal = true;
+    slot->renewal = why;
+    guaco__tree_replace(slot->tree);
+}
+
+void
+guaco__slot_park(struct slot *slot)
+{
+    assert(slot->role != ROLE_KEEPER);
+    slot->is_parked = true;
+    slot->wants_renewal = false;
+    guaco__timer_stop(&slot->again);
+    /* Both end outside of the slot, which may be started again meanwhile. */
+    struct worker *leaving[] = {slot->next, slot->now};
+    slot->next = NULL;
+    slot->now = NULL;
+    for (size_t i = 0; i < 2; i++)
+        if (leaving[i] != NULL)
+            guaco__worker_drain(leaving[i]);
+    guaco__tree_replace(slot->tree);
 }
 
 /* The worker is ready: the slot's first, or a successor. */
@@ -221,13 +270,15 @@ slot_ready(struct slot *slot, struct worker *worker)
     assert(worker->state == WORKER_READY);
     if (worker == slot->next) {
         struct worker *before = slot->now;
+        tree->restarts[slot->wants_renewal ? slot->renewal : RENEWAL_RELOAD]++;
         slot->now = worker;
         slot->next = NULL;
+        slot->wants_renewal = false;
         if (before != NULL)
             guaco__worker_drain(before);
     }
     check_started(tree);
-    replace_next(tree);
+    guaco__tree_replace(tree);
 }
 
 /* Say how a worker ended that was not asked to. */
@@ -262,9 +313,12 @@ slot_died(struct slot *slot, struct worker *worker,
             return; /* the next reload starts it */
         }
         bool is_usage = end->exited && end->code == GUACO__EXIT_USAGE;
-        stop_tree(tree, is_usage ? GUACO__EXIT_USAGE : GUACO__EXIT_START);
+        guaco__tree_stop(tree,
+                         is_usage ? GUACO__EXIT_USAGE : GUACO__EXIT_START);
         return;
     }
+    tree->restarts[worker->state == WORKER_ABORTED ? RENEWAL_STUCK
+                                                   : RENEWAL_DIED]++;
     if (age_ns >= YOUNG_NS)
         slot->young_deaths = 0;
     slot->young_deaths += slot->young_deaths < 100;
@@ -286,15 +340,13 @@ slot_ended(struct slot *slot, struct worker *worker,
     /* It is still listed; what follows counts only the others. */
     guaco__list_remove(&worker->link);
     if (slot->role == ROLE_ADMIN && tree->state != TREE_STOPPING) {
-        stop_tree(tree, end->exited ? end->code : GUACO__EXIT_CRASH);
+        guaco__tree_stop(tree, end->exited ? end->code : GUACO__EXIT_CRASH);
     } else if (tree->state == TREE_STOPPING) {
         stop_more(tree);
     } else if (is_next) {
         if (!worker->has_told)
             log_death(worker, end);
-        tree->is_reloading = false;
-        guaco__log(tree->log, GUACO_LOG_ERROR, "supervisor",
-                   "reload stopped; the workers before it go on");
+        next_failed(slot, "");
     } else if (is_now && slot->next != NULL) {
         slot->now = slot->next; /* the successor is on its way already */
         slot->next = NULL;
@@ -313,7 +365,8 @@ slot_leaves(struct slot *slot, struct worker *worker)
     slot->now = slot->next;
     slot->next = NULL;
     slot->young_deaths = 0;
-    if (slot->now == NULL)
+    slot->wants_renewal = false;
+    if (slot->now == NULL && !slot->is_parked)
         guaco__slot_start(slot);
 }
 
@@ -332,6 +385,8 @@ check_slot(const struct slot *slot)
     assert((slot->role == ROLE_KEEPER) == (slot->url != NULL));
     assert(slot->role != ROLE_KEEPER || next == NULL);
     assert(slot->tried <= slot->tree->generation);
+    assert(!slot->is_parked || (now == NULL && next == NULL));
+    assert(!slot->is_parked || !guaco__timer_is_armed(&slot->again));
 }
 
 void
@@ -365,6 +420,8 @@ guaco__supervisor_run(const struct guaco__supervisor_setup *setup,
 
     guaco__list_init(&tree.slots);
     guaco__list_init(&tree.workers);
+    guaco__log_files_init(&tree.logs);
+    guaco__environment_init(&tree.environment);
     int rc = guaco__tree_open(&tree, err);
     if (rc == GUACO_OK) {
         EACH_SLOT(&tree, slot)

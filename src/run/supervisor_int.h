@@ -18,6 +18,10 @@
 #include "os/process.h"
 #include "run/binds.h"
 #include "run/channel.h"
+#include "run/environment.h"
+#include "run/log_files.h"
+#include "run/notify.h"
+#include "run/pid_file.h"
 #include "run/supervisor.h"
 
 struct tree;
@@ -33,7 +37,19 @@ enum worker_state {
     WORKER_STARTING,
     WORKER_READY,
     WORKER_DRAINING, /* told to end, or said that it will */
+    WORKER_ABORTED,  /* stuck: got SIGABRT, gets SIGKILL next */
     WORKER_KILLED,
+};
+
+/* Why a worker was replaced, for /metrics. */
+enum renewal {
+    RENEWAL_DIED,
+    RENEWAL_RELOAD,
+    RENEWAL_REQUESTS,
+    RENEWAL_RSS,
+    RENEWAL_LIFETIME,
+    RENEWAL_STUCK,
+    RENEWALS,
 };
 
 /* A child process, from its start until its end was taken. */
@@ -48,6 +64,7 @@ struct worker {
     struct guaco__watch exit_watch;
     struct guaco__watch channel_watch;
     struct guaco__timer deadline; /* of starting, then of draining */
+    struct guaco__timer lifetime; /* --worker-lifetime */
     unsigned generation;
     uint64_t start_ns;
     bool has_told; /* the reason of its failure */
@@ -58,11 +75,14 @@ struct slot {
     struct guaco__list link; /* of tree->slots */
     struct tree *tree;
     enum role role;
-    size_t index;              /* among those of its role */
-    unsigned concurrency;      /* tasks at once, for ROLE_TASKS */
-    char *url;                 /* of a keeper's store, owned */
-    struct worker *now;        /* NULL: empty */
-    struct worker *next;       /* the successor that starts, or NULL */
+    size_t index;         /* among those of its role */
+    unsigned concurrency; /* tasks at once, for ROLE_TASKS */
+    char *url;            /* of a keeper's store, owned */
+    struct worker *now;   /* NULL: empty */
+    struct worker *next;  /* the successor that starts, or NULL */
+    bool wants_renewal;   /* `now` is to be replaced, for this reason */
+    enum renewal renewal;
+    bool is_parked;            /* by SIGTTOU or SIGWINCH: nothing runs here */
     unsigned tried;            /* the generation last started here; 0: none */
     unsigned young_deaths;     /* in a row */
     struct guaco__timer again; /* starts a worker */
@@ -87,9 +107,16 @@ struct tree {
     struct guaco__binds binds;
     unsigned generation; /* of the workers that are wanted; from 1 */
     bool is_reloading;
+    struct guaco__timer renewals; /* armed: they rest, one has failed */
     unsigned stop_signals;
+    bool is_reaper; /* PID 1 or a subreaper: orphans are ours to take */
+    bool must_reap; /* SIGCHLD came */
     int signal_fd;
     struct guaco__watch signal_watch;
+    struct guaco__notify notify; /* the service manager */
+    struct guaco__log_files logs;
+    struct guaco__pid_file pid_file;
+    uint64_t restarts[RENEWALS];      /* counted for /metrics */
     struct guaco__reload *reload;     /* NULL without --reload */
     int memory_fd;                    /* where memory: is served; -1: nowhere */
     char memory[96];                  /* GUACO_MEMORY_SOCKET=NAME */
@@ -100,8 +127,8 @@ struct tree {
     bool has_tls;
     unsigned char ticket_secret[GUACO__TLS_SECRET_BYTES];
     char python[PATH_MAX];
-    const char **envp; /* ours, GUACO_CHANNEL_FD and tree->memory */
-    char *message;     /* GUACO__CHANNEL_MESSAGE_MAX bytes to receive into */
+    struct guaco__environment environment; /* of the children */
+    char *message; /* GUACO__CHANNEL_MESSAGE_MAX bytes to receive into */
 };
 
 enum worker_event {
@@ -109,6 +136,19 @@ enum worker_event {
     WORKER_LEAVES, /* it drains by itself */
     WORKER_ENDED,  /* *end says how; freed when the call returns */
 };
+
+/* The slots, or workers, of a tree, one after the other; the body must not
+ * remove the present one. */
+#define EACH_SLOT(tree, s)                                 \
+    for (struct guaco__list *l_ = (tree)->slots.next;      \
+         l_ != &(tree)->slots &&                           \
+         ((s) = GUACO__OF(l_, struct slot, link)) != NULL; \
+         l_ = l_->next)
+#define EACH_WORKER(tree, w)                                 \
+    for (struct guaco__list *l_ = (tree)->workers.next;      \
+         l_ != &(tree)->workers &&                           \
+         ((w) = GUACO__OF(l_, struct worker, link)) != NULL; \
+         l_ = l_->next)
 
 /* ---- worker.c ---- */
 
@@ -120,6 +160,17 @@ int guaco__worker_start(struct slot *slot, struct worker **worker,
 void guaco__worker_drain(struct worker *worker);
 
 void guaco__worker_kill(struct worker *worker);
+
+/* It is stuck: SIGABRT, which may leave a core, and soon SIGKILL. */
+void guaco__worker_abort(struct worker *worker);
+
+/* Send a command, a JSON object, with descriptors; a worker that does not read
+ * its channel yet finds it later.  One that has no channel is left alone. */
+void guaco__worker_command(struct worker *worker, const char *command,
+                           const int *fds, size_t fd_count);
+
+/* Take its end, if it has come. */
+void guaco__worker_check_end(struct worker *worker);
 
 /* Let go of it without any word: only when the tree was not started. */
 void guaco__worker_free(struct worker *worker);
@@ -136,15 +187,51 @@ void guaco__slot_event(struct slot *slot, struct worker *worker,
                        enum worker_event event,
                        const struct guaco__process_end *end);
 
-/* Take the signals that wait; before an end of a worker is judged, since what
- * killed it may have been meant for all (Ctrl-C). */
-void guaco__tree_read_signals(struct tree *tree);
+/* Take the tree down; the exit code is that of the first call. */
+void guaco__tree_stop(struct tree *tree, int exit_code);
 
 /* Give every slot a successor: SIGHUP, or a file has changed. */
 void guaco__tree_reload(struct tree *tree);
 
+/* Start the next successor that is wanted, if none is on its way. */
+void guaco__tree_replace(struct tree *tree);
+
 /* Start a worker in an empty slot; a failure is tried again after a pause. */
 void guaco__slot_start(struct slot *slot);
+
+/* Have the slot's worker replaced: a successor starts, and it drains when that
+ * one is ready; one slot at a time. */
+void guaco__slot_renew(struct slot *slot, enum renewal why);
+
+/* Empty the slot, for good or until it is started again. */
+void guaco__slot_park(struct slot *slot);
+
+/* ---- signals.c ---- */
+
+/* Block the signals of the supervisor and read them from a descriptor. */
+int guaco__signals_open(struct tree *tree, struct guaco_error *err);
+void guaco__signals_close(struct tree *tree);
+
+/* Take the signals that wait; before an end of a worker is judged, since what
+ * killed it may have been meant for all (Ctrl-C). */
+void guaco__tree_read_signals(struct tree *tree);
+
+/* Take the ends of orphans, if SIGCHLD said that there are any. */
+void guaco__tree_reap(struct tree *tree);
+
+/* ---- scale.c ---- */
+
+/* One worker more (SIGTTIN) or less (SIGTTOU): of the web workers where there
+ * are any, else of the processes that run tasks. */
+void guaco__tree_grow(struct tree *tree);
+void guaco__tree_shrink(struct tree *tree);
+
+/* No web worker runs until the next reload: SIGWINCH without a terminal. */
+void guaco__tree_park_web(struct tree *tree);
+void guaco__tree_unpark_web(struct tree *tree);
+
+/* Hand a worker of the first web slot the sockets of those that are parked. */
+void guaco__worker_give_parked(struct worker *worker);
 
 /* ---- tree.c ---- */
 
@@ -154,6 +241,10 @@ int guaco__tree_open(struct tree *tree, struct guaco_error *err);
 
 /* No worker is left. */
 void guaco__tree_close(struct tree *tree);
+
+/* Make the children's environment anew, for a reload; false, and told, when
+ * --env-file cannot be read. */
+bool guaco__tree_renew_environment(struct tree *tree);
 
 /* Add a slot at the end; NULL when out of memory. */
 struct slot *guaco__tree_add_slot(struct tree *tree, enum role role,

@@ -4,17 +4,14 @@
  */
 
 #include <assert.h>
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/rand.h"
 #include "os/cgroup.h"
-#include "queue/remote_link.h"
+#include "run/identity.h"
 #include "run/interpreter.h"
 #include "run/tls_settings.h"
 #include "supervisor_int.h"
@@ -40,6 +37,7 @@ wait_for_zombies(struct tree *tree)
         close(tree->zombies[i]);
     }
     tree->zombie_count = 0;
+    guaco__tree_reap(tree);
 }
 
 static void
@@ -61,10 +59,9 @@ guaco__tree_wait_later(struct tree *tree, int pidfd)
 /* ---- setting up ---- */
 
 static void
-on_signal(struct guaco__watch *watch, unsigned events)
+on_renewals(struct guaco__timer *timer)
 {
-    (void)events;
-    guaco__tree_read_signals(GUACO__OF(watch, struct tree, signal_watch));
+    guaco__tree_replace(GUACO__OF(timer, struct tree, renewals));
 }
 
 struct slot *
@@ -210,46 +207,26 @@ bind_all(struct tree *tree, struct guaco_error *err)
     return rc != GUACO_OK ? rc : bind_host(tree, tree->binds.count == 0, err);
 }
 
-static int
-open_signals(struct tree *tree, struct guaco_error *err)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    signal(SIGPIPE, SIG_IGN);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    tree->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (tree->signal_fd < 0)
-        return guaco_fail(err, GUACO_E_IO, errno, "signalfd");
-    return guaco__watch_start(&tree->signal_watch, tree->loop, tree->signal_fd,
-                              GUACO__READABLE, on_signal, err);
-}
-
-/* Our environment, with the number of the channel and where memory: is. */
+/* The children's environment: the number of the channel, and where memory: is. */
 static int
 make_environment(struct tree *tree, struct guaco_error *err)
 {
-    const char *const *envp = tree->setup->envp;
-    static const char channel[] = GUACO__CHANNEL_VARIABLE "=3";
-    static const char memory[] = GUACO__MEMORY_SOCKET "=";
-    size_t count = 0;
-    size_t kept = 0;
+    const char *more[] = {GUACO__CHANNEL_VARIABLE "=3",
+                          tree->memory_fd < 0 ? NULL : tree->memory, NULL};
 
-    while (envp[count] != NULL)
-        count++;
-    tree->envp = calloc(count + 3, sizeof *tree->envp);
-    if (tree->envp == NULL)
-        return guaco_fail(err, GUACO_E_NOMEM, 0, "start");
-    for (size_t i = 0; i < count; i++)
-        if (strncmp(envp[i], channel, sizeof channel - 2) != 0 &&
-            strncmp(envp[i], memory, sizeof memory - 1) != 0)
-            tree->envp[kept++] = envp[i];
-    tree->envp[kept++] = channel;
-    tree->envp[kept] = tree->memory_fd < 0 ? NULL : tree->memory;
-    return GUACO_OK;
+    return guaco__environment_make(&tree->environment, tree->setup->options,
+                                   tree->setup->envp, more, err);
+}
+
+bool
+guaco__tree_renew_environment(struct tree *tree)
+{
+    struct guaco_error err;
+
+    if (make_environment(tree, &err) == GUACO_OK)
+        return true;
+    guaco__log(tree->log, GUACO_LOG_ERROR, "supervisor", "%s", err.text);
+    return false;
 }
 
 static int
@@ -270,29 +247,101 @@ find_python(struct tree *tree, struct guaco_error *err)
     return rc;
 }
 
-int
-guaco__tree_open(struct tree *tree, struct guaco_error *err)
+static int
+open_logs(struct tree *tree, struct guaco_error *err)
 {
-    enum guaco__option_command command = tree->setup->options->command;
+    const struct guaco__options *o = tree->setup->options;
+    const char *access = NULL;
+
+    if (o->command != GUACO__WORK)
+        access = guaco__options_text(o, "access-logfile");
+    int rc = guaco__log_files_set(&tree->logs, GUACO__ERROR_LOG,
+                                  guaco__options_text(o, "error-logfile"), err);
+    return rc != GUACO_OK ? rc
+                          : guaco__log_files_set(&tree->logs, GUACO__ACCESS_LOG,
+                                                 access, err);
+}
+
+/* What a service has beside its workers: a pid file, a manager. */
+static int
+open_service(struct tree *tree, struct guaco_error *err)
+{
+    const char *path = guaco__options_text(tree->setup->options, "pid-file");
+
+    int rc = guaco__pid_file_open(&tree->pid_file, path, false, err);
+    if (rc == GUACO_OK)
+        rc = guaco__notify_open(&tree->notify, tree->loop, tree->setup->envp,
+                                err);
+    return rc;
+}
+
+/* Files that were made by the one we were belong to the one we become. */
+static int
+drop_user(struct tree *tree, struct guaco_error *err)
+{
+    const struct guaco__options *o = tree->setup->options;
+    struct guaco__identity identity;
+
+    int rc = guaco__identity_find(&identity, guaco__options_text(o, "user"),
+                                  guaco__options_text(o, "group"), err);
+    if (rc != GUACO_OK || !identity.is_set)
+        return rc;
+    for (int i = 0; i < GUACO__LOG_FILES; i++)
+        guaco__identity_own(&identity, tree->logs.paths[i]);
+    for (size_t i = 0; i < tree->binds.count; i++)
+        if (tree->binds.items[i].is_ours)
+            guaco__identity_own(&identity,
+                                tree->binds.items[i].text + strlen("unix:"));
+    guaco__identity_own(&identity, tree->pid_file.path);
+    return guaco__identity_become(&identity, err);
+}
+
+static int
+open_basics(struct tree *tree, struct guaco_error *err)
+{
+    const char *mask = NULL;
 
     tree->message = malloc(GUACO__CHANNEL_MESSAGE_MAX);
     int rc = tree->message == NULL ? guaco_fail(err, GUACO_E_NOMEM, 0, "start")
                                    : guaco__loop_new(&tree->loop, err);
     if (rc == GUACO_OK)
         guaco__timer_init(&tree->zombie_timer, tree->loop, on_zombies);
-    if (rc == GUACO_OK && (command & (GUACO__SERVE | GUACO__UP)) != 0)
+    if (rc == GUACO_OK)
+        guaco__timer_init(&tree->renewals, tree->loop, on_renewals);
+    if (tree->setup->options->command != GUACO__QUEUE)
+        mask = guaco__options_text(tree->setup->options, "umask");
+    if (rc == GUACO_OK && mask != NULL)
+        rc = guaco__identity_umask(mask, err);
+    return rc;
+}
+
+int
+guaco__tree_open(struct tree *tree, struct guaco_error *err)
+{
+    enum guaco__option_command command = tree->setup->options->command;
+    bool is_web = (command & (GUACO__SERVE | GUACO__UP)) != 0;
+    bool is_service = command != GUACO__QUEUE;
+
+    int rc = open_basics(tree, err);
+    if (rc == GUACO_OK && is_service)
+        rc = open_logs(tree, err);
+    if (rc == GUACO_OK && is_web)
         rc = guaco__keepers_open(tree, err);
     if (rc == GUACO_OK)
         rc = make_environment(tree, err);
     if (rc == GUACO_OK)
         rc = find_python(tree, err);
     if (rc == GUACO_OK)
-        rc = open_signals(tree, err);
-    if (rc == GUACO_OK && (command & (GUACO__SERVE | GUACO__UP)) != 0)
+        rc = guaco__signals_open(tree, err);
+    if (rc == GUACO_OK && is_web)
         rc = check_tls(tree, err);
-    if (rc == GUACO_OK && (command & (GUACO__SERVE | GUACO__UP)) != 0)
+    if (rc == GUACO_OK && is_web)
         rc = bind_all(tree, err);
-    if (rc == GUACO_OK && command != GUACO__QUEUE &&
+    if (rc == GUACO_OK && is_service)
+        rc = open_service(tree, err);
+    if (rc == GUACO_OK && is_service)
+        rc = drop_user(tree, err);
+    if (rc == GUACO_OK && is_service &&
         guaco__options_number(tree->setup->options, "reload") != 0)
         rc = guaco__reload_open(tree, err);
     if (rc == GUACO_OK && add_all_slots(tree) != GUACO_OK)
@@ -315,11 +364,14 @@ guaco__tree_close(struct tree *tree)
     wait_for_zombies(tree);
     guaco__reload_close(tree);
     guaco__keepers_close(tree);
-    guaco__watch_stop(&tree->signal_watch);
-    if (tree->signal_fd >= 0)
-        close(tree->signal_fd);
+    guaco__signals_close(tree);
+    guaco__notify_close(&tree->notify);
+    guaco__pid_file_close(&tree->pid_file);
     guaco__binds_release(&tree->binds);
+    if (tree->loop != NULL)
+        guaco__timer_stop(&tree->renewals);
     guaco__loop_free(tree->loop);
-    free(tree->envp);
+    guaco__log_files_close(&tree->logs);
+    guaco__environment_release(&tree->environment);
     free(tree->message);
 }

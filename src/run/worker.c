@@ -21,6 +21,7 @@
 #define MEMORY_NUMBER      4 /* where a keeper serves memory: */
 #define MEMORY_NUMBER_TEXT "4"
 #define KILL_MARGIN_MS     5000 /* a worker keeps its own deadline; then ours */
+#define ABORT_MS           2000 /* from SIGABRT to SIGKILL */
 #define MESSAGES_A_TURN    16
 
 const char *
@@ -54,6 +55,7 @@ guaco__worker_free(struct worker *w)
     guaco__watch_stop(&w->exit_watch);
     guaco__watch_stop(&w->channel_watch);
     guaco__timer_stop(&w->deadline);
+    guaco__timer_stop(&w->lifetime);
     if (w->pidfd >= 0)
         close(w->pidfd);
     if (w->channel >= 0)
@@ -64,14 +66,11 @@ guaco__worker_free(struct worker *w)
 
 static void read_channel(struct worker *w);
 
-static void
-on_exit_watch(struct guaco__watch *watch, unsigned events)
+void
+guaco__worker_check_end(struct worker *w)
 {
-    struct worker *w = GUACO__OF(watch, struct worker, exit_watch);
     struct guaco__process_end end = {false, 0};
 
-    (void)events;
-    guaco__tree_read_signals(w->tree);
     int rc = w->slot->role == ROLE_TASKS ? guaco__process_peek(w->pidfd, &end)
                                          : guaco__process_wait(w->pidfd, &end);
     if (rc == GUACO_E_AGAIN)
@@ -79,12 +78,24 @@ on_exit_watch(struct guaco__watch *watch, unsigned events)
     if (w->channel >= 0)
         read_channel(w); /* its last words may still wait there */
     if (w->slot->role == ROLE_TASKS) {
-        guaco__watch_stop(watch);
+        guaco__watch_stop(&w->exit_watch);
         guaco__tree_wait_later(w->tree, w->pidfd);
         w->pidfd = -1;
     }
     guaco__slot_event(w->slot, w, WORKER_ENDED, &end);
     guaco__worker_free(w);
+}
+
+static void
+on_exit_watch(struct guaco__watch *watch, unsigned events)
+{
+    struct worker *w = GUACO__OF(watch, struct worker, exit_watch);
+    struct tree *tree = w->tree;
+
+    (void)events;
+    guaco__tree_read_signals(tree);
+    guaco__worker_check_end(w);
+    guaco__tree_reap(tree);
 }
 
 void
@@ -97,20 +108,49 @@ guaco__worker_kill(struct worker *w)
     guaco__process_signal(w->pidfd, SIGKILL); /* gone already: all the same */
 }
 
+static const char *
+why_killed(const struct worker *w)
+{
+    switch (w->state) {
+    case WORKER_STARTING: return "was not ready within --timeout-worker-start";
+    case WORKER_DRAINING: return "did not end in its grace period";
+    case WORKER_ABORTED: return "did not end by SIGABRT";
+    case WORKER_READY:
+    case WORKER_KILLED: break;
+    }
+    assert(0); /* they have no deadline */
+    return "";
+}
+
 static void
 on_deadline(struct guaco__timer *timer)
 {
     struct worker *w = GUACO__OF(timer, struct worker, deadline);
     char name[64];
 
-    assert(w->state == WORKER_STARTING || w->state == WORKER_DRAINING);
     guaco__worker_name(w, name);
     guaco__log(w->tree->log, GUACO_LOG_ERROR, "supervisor", "%s %s; killed",
-               name,
-               w->state == WORKER_STARTING
-                   ? "was not ready within --timeout-worker-start"
-                   : "did not end in its grace period");
+               name, why_killed(w));
     guaco__worker_kill(w);
+}
+
+void
+guaco__worker_abort(struct worker *w)
+{
+    if (w->state == WORKER_KILLED || w->state == WORKER_ABORTED)
+        return;
+    w->state = WORKER_ABORTED;
+    guaco__process_signal(w->pidfd, SIGABRT);
+    guaco__timer_start_ms(&w->deadline, ABORT_MS);
+}
+
+static void
+on_lifetime(struct guaco__timer *timer)
+{
+    struct worker *w = GUACO__OF(timer, struct worker, lifetime);
+
+    if (w->slot->now == w)
+        guaco__slot_renew(w->slot, RENEWAL_LIFETIME);
 }
 
 /* Milliseconds from the command to drain to SIGKILL. */
@@ -126,22 +166,47 @@ grace_ms(const struct worker *w)
     return (uint64_t)guaco__options_number(o, name) + KILL_MARGIN_MS;
 }
 
+static int
+send_command(struct worker *w, const char *command, const int *fds,
+             size_t fd_count)
+{
+    if (w->channel < 0 || w->slot->role == ROLE_KEEPER)
+        return GUACO_E_CLOSED;
+    return guaco__channel_send(w->channel, command, strlen(command), fds,
+                               fd_count);
+}
+
+void
+guaco__worker_command(struct worker *w, const char *command, const int *fds,
+                      size_t fd_count)
+{
+    char name[64];
+    int rc = send_command(w, command, fds, fd_count);
+
+    if (rc == GUACO_OK || rc == GUACO_E_CLOSED)
+        return;
+    guaco__worker_name(w, name);
+    guaco__log(w->tree->log, GUACO_LOG_ERROR, "supervisor",
+               "%s was not told %.80s: %s", name, command, guaco_strerror(rc));
+}
+
 /* One that is still starting does not read its channel yet, and has nothing to
  * drain; a keeper knows signals only. */
 void
 guaco__worker_drain(struct worker *w)
 {
-    static const char command[] = "{\"command\":\"drain\"}";
     assert(w->pidfd >= 0);
-
-    bool by_channel = w->state == WORKER_READY && w->channel >= 0 &&
-                      w->slot->role != ROLE_KEEPER;
-
-    if (w->state == WORKER_DRAINING || w->state == WORKER_KILLED)
-        return;
-    if (!by_channel || guaco__channel_send(w->channel, command,
-                                           sizeof command - 1, NULL, 0) != 0)
-        guaco__process_signal(w->pidfd, SIGTERM);
+    switch (w->state) {
+    case WORKER_DRAINING:
+    case WORKER_ABORTED:
+    case WORKER_KILLED: return;
+    case WORKER_STARTING: guaco__process_signal(w->pidfd, SIGTERM); break;
+    case WORKER_READY:
+        if (send_command(w, "{\"command\":\"drain\"}", NULL, 0) != GUACO_OK)
+            guaco__process_signal(w->pidfd, SIGTERM);
+        break;
+    }
+    guaco__timer_stop(&w->lifetime);
     w->state = WORKER_DRAINING;
     guaco__timer_start_ms(&w->deadline, grace_ms(w));
 }
@@ -161,6 +226,18 @@ tell_failure(struct worker *w, const char *text)
 }
 
 static void
+start_lifetime(struct worker *w)
+{
+    int64_t ms =
+        w->slot->role == ROLE_ADMIN
+            ? 0
+            : guaco__options_number(w->tree->setup->options, "worker-lifetime");
+
+    if (ms > 0)
+        guaco__timer_start_ms(&w->lifetime, (uint64_t)ms);
+}
+
+static void
 take_message(struct worker *w, const struct guaco__json *message)
 {
     const char *event = guaco__json_text(message, "event", "");
@@ -170,7 +247,11 @@ take_message(struct worker *w, const struct guaco__json *message)
             return;
         w->state = WORKER_READY;
         guaco__timer_stop(&w->deadline);
+        start_lifetime(w);
         guaco__slot_event(w->slot, w, WORKER_IS_READY, NULL);
+    } else if (strcmp(event, "exhausted") == 0) {
+        if (w->slot->now == w)
+            guaco__slot_renew(w->slot, RENEWAL_REQUESTS);
     } else if (strcmp(event, "failed") == 0) {
         tell_failure(w, guaco__json_text(message, "text", "no reason given"));
     } else if (strcmp(event, "queues") == 0) {
@@ -241,6 +322,10 @@ on_channel_watch(struct guaco__watch *watch, unsigned events)
 
 /* ---- the start ---- */
 
+/* Descriptors that a web worker gets behind its sockets. */
+static const char *const extras[] = {"access_log"};
+#define EXTRAS (sizeof extras / sizeof *extras)
+
 /* What makes all workers open each other's TLS tickets. */
 static void
 write_secret(const struct tree *tree, struct guaco__json_writer *j)
@@ -272,6 +357,11 @@ write_start(const struct worker *w, struct guaco__buf *out)
     guaco__json_put_int(&j, w->generation);
     guaco__json_name(&j, "concurrency");
     guaco__json_put_int(&j, slot->concurrency);
+    guaco__json_name(&j, "extras"); /* descriptors behind the sockets */
+    guaco__json_open(&j, '[');
+    for (size_t i = 0; slot->role == ROLE_WEB && i < EXTRAS; i++)
+        guaco__json_put_text(&j, extras[i]);
+    guaco__json_close(&j, ']');
     guaco__json_name(&j, "operands");
     guaco__json_open(&j, '[');
     for (size_t i = 0; i < o->operand_count; i++)
@@ -297,25 +387,60 @@ write_start(const struct worker *w, struct guaco__buf *out)
     return guaco__json_end(&j);
 }
 
+/* The sockets, then the extras. */
+static size_t
+collect_fds(const struct worker *w, int *fds)
+{
+    int logs[GUACO__LOG_FILES];
+    size_t count = 0;
+
+    if (w->slot->role != ROLE_WEB)
+        return 0;
+    for (size_t i = 0; i < w->tree->binds.count; i++)
+        fds[count++] = guaco__binds_fd(&w->tree->binds, i, w->slot->index);
+    guaco__log_files_fds(&w->tree->logs, logs);
+    fds[count++] = logs[GUACO__ACCESS_LOG];
+    assert(count <= GUACO__BINDS_MAX + EXTRAS);
+    return count;
+}
+
 static int
 send_start(struct worker *w, struct guaco_error *err)
 {
     struct guaco__buf text;
-    int fds[GUACO__BINDS_MAX];
-    size_t count = w->slot->role == ROLE_WEB ? w->tree->binds.count : 0;
+    int fds[GUACO__BINDS_MAX + EXTRAS];
+    size_t count = collect_fds(w, fds);
 
-    for (size_t i = 0; i < count; i++)
-        fds[i] = guaco__binds_fd(&w->tree->binds, i, w->slot->index);
     guaco__buf_init(&text, GUACO__CHANNEL_MESSAGE_MAX);
     int rc = write_start(w, &text);
     if (rc == GUACO_OK)
         rc = guaco__channel_send(w->channel, guaco__buf_data(&text), text.len,
                                  fds, count);
     guaco__buf_release(&text);
+    if (rc == GUACO_OK)
+        guaco__worker_give_parked(w);
     /* A child that ended at once is judged by its exit. */
     return rc == GUACO_OK || rc == GUACO_E_CLOSED
                ? GUACO_OK
                : guaco_fail(err, rc, 0, "hand over to pid %ld", (long)w->pid);
+}
+
+/* What ps shows of a worker, behind the words that start it. */
+struct title {
+    char slot[24];
+    const char *name;
+};
+
+static void
+make_title(const struct worker *w, struct title *title)
+{
+    const struct guaco__supervisor_setup *setup = w->tree->setup;
+    const char *name = NULL;
+
+    if (setup->options->command != GUACO__QUEUE)
+        name = guaco__options_text(setup->options, "name");
+    title->name = name != NULL ? name : setup->target;
+    snprintf(title->slot, sizeof title->slot, "%zu", w->slot->index);
 }
 
 static int
@@ -323,12 +448,18 @@ spawn(struct worker *w, int theirs, struct guaco_error *err)
 {
     const struct guaco__supervisor_setup *setup = w->tree->setup;
     struct guaco__process_fd fds[2] = {{theirs, CHANNEL_NUMBER}};
-    const char *python[] = {w->tree->python, "-m", "guaco._worker", NULL};
-    const char *guest[] = {setup->exe, "_guest", NULL};
+    const char *role = guaco__role_name(w->slot->role);
+    struct title title;
+    make_title(w, &title);
+    const char *python[] = {
+        w->tree->python, "-m", "guaco._worker", role, title.slot,
+        title.name,      NULL};
+    const char *guest[] = {setup->exe, "_guest",   role,
+                           title.slot, title.name, NULL};
     const char *keeper[] = {setup->exe, "_keeper", w->slot->url, NULL, NULL};
     /* Ctrl-C reaches the whole group; only the supervisor shall act on it. */
     struct guaco__process_spec spec = {.argv = python,
-                                       .envp = w->tree->envp,
+                                       .envp = w->tree->environment.list,
                                        .fds = fds,
                                        .fd_count = 1,
                                        .held_signal = SIGINT};
@@ -393,6 +524,7 @@ guaco__worker_start(struct slot *slot, struct worker **worker,
     guaco__list_init(&w->link);
     guaco__list_push(&tree->workers, &w->link);
     guaco__timer_init(&w->deadline, tree->loop, on_deadline);
+    guaco__timer_init(&w->lifetime, tree->loop, on_lifetime);
 
     int rc = guaco__channel_open(&w->channel, &theirs, err);
     if (rc == GUACO_OK)

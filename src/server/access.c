@@ -44,13 +44,25 @@ on_timer(struct guaco__timer *timer)
     guaco__access_flush(GUACO__OF(timer, struct guaco__access, timer));
 }
 
+/* Whether a write to it may have to wait; false: no such descriptor. */
+static bool
+look_at(struct guaco__access *access, int fd, struct guaco_error *err)
+{
+    struct stat info;
+
+    if (fstat(fd, &info) < 0) {
+        guaco_fail(err, GUACO_E_INVALID, errno, "access log");
+        return false;
+    }
+    access->is_pipe = !S_ISREG(info.st_mode);
+    return true;
+}
+
 int
 guaco__access_init(struct guaco__access *access, struct guaco__loop *loop,
                    const struct guaco__server_options *options,
                    struct guaco_error *err)
 {
-    struct stat info;
-
     memset(access, 0, sizeof(*access));
     guaco__buf_init(&access->lines, LINES_MAX_BYTES);
     guaco__timer_init(&access->timer, loop, on_timer);
@@ -60,11 +72,20 @@ guaco__access_init(struct guaco__access *access, struct guaco__loop *loop,
     access->stamp_second = -1;
     if (access->fd < 0)
         access->format = GUACO__ACCESS_OFF;
-    else if (fstat(access->fd, &info) < 0)
-        return guaco_fail(err, GUACO_E_INVALID, errno, "access log");
-    else
-        access->is_pipe = !S_ISREG(info.st_mode);
+    else if (!look_at(access, access->fd, err))
+        return GUACO_E_INVALID;
     return guaco__clock_open(&access->clock, NULL, err);
+}
+
+int
+guaco__access_set_fd(struct guaco__access *access, int fd,
+                     struct guaco_error *err)
+{
+    guaco__access_flush(access);
+    if (!look_at(access, fd, err))
+        return GUACO_E_INVALID;
+    access->fd = fd;
+    return GUACO_OK;
 }
 
 void

@@ -40,6 +40,10 @@ int guaco__access_init(struct guaco__access *access, struct guaco__loop *loop,
                        const struct guaco__server_options *options,
                        struct guaco_error *err);
 
+/* Go on with another descriptor (borrowed).  Returns 0 or GUACO_E_INVALID. */
+int guaco__access_set_fd(struct guaco__access *access, int fd,
+                         struct guaco_error *err);
+
 /* Write what can be written without waiting, and free. */
 void guaco__access_release(struct guaco__access *access);
 

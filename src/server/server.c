@@ -397,8 +397,6 @@ listen_on(struct guaco__server *server, int fd, bool is_tls,
     struct listening *listening;
     int rc;
 
-    if (server->state != GUACO__SERVER_NEW)
-        return guaco_fail(err, GUACO_E_STATE, 0, "the server has started");
     if (server->listener_count == GUACO__LISTENERS_MAX)
         return guaco_fail(err, GUACO_E_LIMIT, 0, "more than %d sockets",
                           GUACO__LISTENERS_MAX);
@@ -414,7 +412,21 @@ listen_on(struct guaco__server *server, int fd, bool is_tls,
         return rc;
     }
     server->listeners[server->listener_count++] = &listening->listener;
-    return GUACO_OK;
+    if (server->state != GUACO__SERVER_OPEN || server->accepting_is_paused)
+        return GUACO_OK;
+    rc = guaco__listener_resume(&listening->listener, err);
+    if (rc < 0) {
+        server->listener_count--;
+        free(listening); /* fd stays the caller's */
+    }
+    return rc;
+}
+
+int
+guaco__server_set_access_fd(struct guaco__server *server, int fd,
+                            struct guaco_error *err)
+{
+    return guaco__access_set_fd(&server->access, fd, err);
 }
 
 int

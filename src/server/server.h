@@ -122,8 +122,9 @@ int guaco__server_new(struct guaco__server **server, struct guaco__loop *loop,
                       struct guaco_error *err);
 
 /* Takes the bound, listening socket `fd` (TCP or Unix stream), which is made
- * non-blocking.  Before start.  Returns 0, GUACO_E_INVALID (not a listening
- * stream socket), GUACO_E_STATE, GUACO_E_NOMEM or GUACO_E_IO. */
+ * non-blocking; after start it accepts at once.  Returns 0, GUACO_E_INVALID
+ * (not a listening stream socket), GUACO_E_LIMIT, GUACO_E_NOMEM or GUACO_E_IO;
+ * on failure fd stays the caller's. */
 int guaco__server_listen(struct guaco__server *server, int fd,
                          struct guaco_error *err);
 
@@ -135,6 +136,11 @@ int guaco__server_listen_tls(struct guaco__server *server, int fd,
  * the sockets that speak TLS; at any time. */
 void
 guaco__server_set_tls(struct guaco__server *server, struct guaco__tls *tls);
+
+/* Write the access log to `fd` (borrowed) from now on; what was gathered goes
+ * where it went.  Returns 0 or GUACO_E_INVALID. */
+int guaco__server_set_access_fd(struct guaco__server *server, int fd,
+                                struct guaco_error *err);
 
 /* Call app->ops->start, then accept.  Returns 0, what the application failed
  * with, or GUACO_E_STATE, GUACO_E_IO. */

@@ -26,7 +26,7 @@ teardown(void **state)
 }
 
 static uint64_t
-gets(const struct guaco__meter_counts *counts, int class)
+gotten(const struct guaco__meter_counts *counts, int class)
 {
     return counts->requests[GUACO__METER_GET][class];
 }
@@ -44,18 +44,18 @@ what_an_ended_process_counted_is_kept_and_told_once(void **state)
         guaco__meter_request(&meters.slots[one], GUACO__METER_GET, 200, 700);
     guaco__meter_request(&meters.slots[two], GUACO__METER_GET, 503, 100);
     guaco__meters_sum(&meters, &sum);
-    assert_int_equal(gets(&sum, 2), 3);
+    assert_int_equal(gotten(&sum, 2), 3);
     guaco__meters_give(&meters, one);
     guaco__meters_give(&meters, -1);
     guaco__meters_sum(&meters, &sum);
-    assert_int_equal(gets(&sum, 2), 3);
-    assert_int_equal(gets(&sum, 5), 1);
+    assert_int_equal(gotten(&sum, 2), 3);
+    assert_int_equal(gotten(&sum, 5), 1);
     assert_int_equal(sum.duration_us, 2200);
     assert_int_equal(sum.durations[0], 1);
     assert_int_equal(sum.durations[1], 3);
     assert_int_equal(guaco__meters_take(&meters, 13), one);
     guaco__meters_sum(&meters, &sum);
-    assert_int_equal(gets(&sum, 2), 3);
+    assert_int_equal(gotten(&sum, 2), 3);
 }
 
 static void
@@ -73,10 +73,10 @@ durations_fall_into_the_bucket_that_holds_them(void **state)
     assert_int_equal(m->counts.durations[GUACO__METER_BUCKETS - 1], 1);
     guaco__meter_request(m, GUACO__METER_GET, 101, 5);
     assert_int_equal(m->counts.durations[0], 2);
-    assert_int_equal(gets(&m->counts, 1), 1);
+    assert_int_equal(gotten(&m->counts, 1), 1);
     guaco__meter_request(m, GUACO__METER_GET, 0, 5);
     guaco__meter_request(m, GUACO__METER_GET, 999, 5);
-    assert_int_equal(gets(&m->counts, 0), 2);
+    assert_int_equal(gotten(&m->counts, 0), 2);
 }
 
 static void
@@ -146,7 +146,7 @@ another_process_maps_the_same_memory(void **state)
     assert_int_equal(guaco__meters_map(&other, dup(meters.shm.fd), NULL),
                      GUACO_OK);
     guaco__meter_request(&other.slots[slot], GUACO__METER_GET, 200, 1);
-    assert_int_equal(gets(&meters.slots[slot].counts, 2), 1);
+    assert_int_equal(gotten(&meters.slots[slot].counts, 2), 1);
     guaco__meters_close(&other);
 }
 

@@ -8,7 +8,7 @@ start in place of an interpreter (--python).  The target says how it behaves:
 
 A task worker reports one queue, in the store that FAKE_STORE names.
 
-On the line "die" it kills itself, on "leave" it drains by itself, on "exit N" it exits.
+On "listen" it takes sockets, on "logs" other log files.  On the line "die" it kills itself, on "leave" it drains by itself, on "exit N" it exits.
 """
 
 import array
@@ -26,7 +26,7 @@ data, control, _, _ = channel.recvmsg(65536, socket.CMSG_SPACE(64 * fds.itemsize
 for _, _, payload in control:
     fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
 start = json.loads(data)
-listeners = [socket.socket(fileno=fd) for fd in fds]
+listeners = [socket.socket(fileno=fd) for fd in fds[: len(start["sockets"])]]
 mode = start["target"].split(":", 1)[1]
 if (path := pathlib.Path(mode)).exists():
     mode = path.read_text().strip()
@@ -53,12 +53,19 @@ signal.set_wakeup_fd(wake.fileno())
 signal.signal(signal.SIGTERM, lambda *_: None)
 signal.signal(signal.SIGINT, lambda *_: os._exit(77))  # must never reach us
 
+os.set_blocking(channel.fileno(), False)
 selector = selectors.DefaultSelector()
 selector.register(channel, selectors.EVENT_READ)
 selector.register(signal_end, selectors.EVENT_READ)
-for listener in listeners:
+
+
+def listen(listener: socket.socket) -> None:
     listener.setblocking(False)
     selector.register(listener, selectors.EVENT_READ)
+
+
+for listener in listeners:
+    listen(listener)
 if start["role"] == "queue-admin":
     print("admin", *start["operands"], flush=True)
     sys.exit(7)
@@ -78,6 +85,23 @@ def drain() -> None:
     listeners.clear()
 
 
+def obey() -> None:
+    """Take one command of the supervisor."""
+    data, fds, _, _ = socket.recv_fds(channel, 65536, 64)
+    command = json.loads(data)["command"] if data else "drain"
+    if not data:
+        selector.unregister(channel)
+    if command == "listen":
+        for fd in fds:
+            listeners.append(socket.socket(fileno=fd))
+            listen(listeners[-1])
+    elif command == "logs":
+        os.dup2(fds[0], 2)
+        os.write(fds[1], b"reopened\n")
+    elif not draining:
+        drain()
+
+
 def serve(connection: socket.socket) -> None:
     word, _, rest = connection.recv(100).decode().strip().partition(" ")
     if word == "die":
@@ -87,6 +111,10 @@ def serve(connection: socket.socket) -> None:
     if word == "leave":
         send(event="draining")
         drain()
+    if word == "exhaust":
+        send(event="exhausted")
+    if word == "print":
+        os.write(2, rest.encode() + b"\n")
     if word == "hold":
         connection.sendall(about())
         return  # open until the client closes
@@ -109,7 +137,7 @@ while not (draining and not connections):
             selector.register(connection, selectors.EVENT_READ)
         elif source in connections:
             serve(source)
-        elif not draining:  # a command, the supervisor's end, or SIGTERM
-            drain()
         elif source is channel:
-            selector.unregister(channel)
+            obey()
+        elif not draining:  # SIGTERM
+            drain()

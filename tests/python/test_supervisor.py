@@ -86,7 +86,7 @@ def test_a_worker_gets_its_options_and_sockets(serve: Start) -> None:
     me = ask(url)
     assert me["role"] == "web"
     assert me["target"] == "fake:serve"
-    assert me["argv"] == ["-m", "guaco._worker"]
+    assert me["argv"] == ["-m", "guaco._worker", "web", "0", "fake:serve"]
     assert me["ppid"] == tree.pid
     assert (me["slot"], me["generation"]) == (0, 1)
     bind = url.removeprefix("http://")

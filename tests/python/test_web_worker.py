@@ -234,13 +234,25 @@ def test_a_failing_start_is_told_with_its_reason(tmp_path, target, source, text)
         assert started.end() == 3
 
 
-def test_a_worker_leaves_after_its_share_of_requests(tmp_path):
+def test_a_worker_asks_for_a_successor_after_its_share_and_serves_on(tmp_path):
     with worker(tmp_path, limit_max_requests=2) as started:
         started.event()
         started.get()
         assert started.get() == b"hello"
+        assert started.event() == {"event": "exhausted"}
+        assert started.get() == b"hello"
+        order_to_drain(started)
         assert started.event() == {"event": "draining"}
         assert started.end() == 0
+
+
+def test_a_worker_listens_on_more_sockets_when_told(tmp_path):
+    with worker(tmp_path) as started, socket.create_server(("127.0.0.1", 0)) as more:
+        started.event()
+        command = b'{"command": "listen", "sockets": [{"tls": false}]}'
+        socket.send_fds(started.channel, [command], [more.fileno()])
+        started.address = more.getsockname()
+        assert started.get() == b"hello"
 
 
 def test_without_a_channel_it_says_how_it_is_started():

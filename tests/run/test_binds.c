@@ -146,6 +146,29 @@ what_is_no_address_is_refused(void **state)
     assert_int_equal(binds.count, 0);
 }
 
+/* Also where the first was made for one slot, and so without SO_REUSEPORT. */
+static void
+more_slots_join_the_same_port(void **state)
+{
+    struct guaco__binds one;
+
+    (void)state;
+    guaco__binds_init(&one, 1, 16);
+    assert_int_equal(guaco__binds_add(&one, "127.0.0.1:0", &err), GUACO_OK);
+    char address[FOLDER_PATH_MAX + 8];
+    snprintf(address, sizeof address, "unix:%s", folder_path("s"));
+    assert_int_equal(guaco__binds_add(&one, address, &err), GUACO_OK);
+    assert_true(guaco__binds_is_own(&one, 0));
+    assert_false(guaco__binds_is_own(&one, 1));
+    assert_int_equal(guaco__binds_grow(&one, 3, &err), GUACO_OK);
+    for (size_t slot = 0; slot < 3; slot++)
+        assert_true(is_listening(guaco__binds_fd(&one, 0, slot)));
+    assert_int_not_equal(guaco__binds_fd(&one, 0, 0),
+                         guaco__binds_fd(&one, 0, 2));
+    assert_int_equal(guaco__binds_fd(&one, 1, 2), guaco__binds_fd(&one, 1, 0));
+    guaco__binds_release(&one);
+}
+
 static void
 without_memory_nothing_is_bound(void **state)
 {
@@ -168,6 +191,7 @@ main(void)
         T(an_inherited_socket_is_taken_by_its_number),
         T(a_scheme_before_an_address_chooses_tls),
         T(what_is_no_address_is_refused),
+        T(more_slots_join_the_same_port),
         T(without_memory_nothing_is_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,7 +49,7 @@ LAYERS = {
     "http": _layer("base", "nghttp2 wslay zlib brotli zstd", pure=True),
     "server": _layer("base os io http"),
     "web": _layer("base http", pure=True),
-    "queue": _layer("base os io", "sqlite3 hiredis libpq-fe mongoc"),
+    "queue": _layer("base os io", "sqlite3 hiredis openssl libpq-fe mongoc"),
     "profile": _layer("base os"),
     "run": _layer("base os io http server queue profile"),
     "python": _layer(

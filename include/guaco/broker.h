@@ -12,14 +12,35 @@
  *                                 which all processes of the tree share
  *     sqlite:///rel/path.db       four slashes for an absolute path
  *     sqlite:///q.db?synchronous=full&busy_timeout_ms=5000
+ *     redis://USER:PASSWORD@HOST:PORT/DB      Redis 5 or newer, or Valkey
+ *     rediss://HOST                           over TLS
+ *     redis+sentinel://HOST,HOST/SERVICE/DB   (or rediss+sentinel) the master
+ *                                             that the Sentinels name
+ *     redis+unix:///PATH?db=DB                (or unix:) a Unix socket
  *
  * `synchronous=normal` (the default) survives a killed process, `full` also a
  * power cut.  A put returns after the store has committed.
  *
+ * Options of Redis: `db`, `user`, `password`; `prefix` (default guaco: all
+ * keys begin with {guaco}); `timeout_ms` (10000: a call, with all attempts) and
+ * `connect_timeout_ms` (5000: one attempt); `tls_ca`, `tls_cert`, `tls_key`
+ * (files), `tls_name` (that the server's certificate must bear) and
+ * `tls_verify=none`; `sentinel_user`, `sentinel_password`.
+ *
+ * On Redis a put returns once the server has it; what survives the server's end
+ * is its own affair: with `appendonly yes` and `appendfsync always` all that a
+ * call said was stored, with `everysec` all but the last second, with snapshots
+ * alone or without persistence more is lost; so is what a replica did not have
+ * yet when it became the master.  The server's clock decides.  A clock of its
+ * machine that is set forward ends leases, and the tasks run once more.  A
+ * connection that breaks is made again, and what was being done is done once.
+ * An idle process is asked nothing and asks nothing: the kernel finds out in 30
+ * s that a server has vanished.
+ *
  * Threads: every function may be called from every thread.  Calls that arrive
  * while the store is busy are committed together by the next one that finds
  * it free.  Blocking: a call waits for the store, at most the deadline of the
- * URL (`busy_timeout_ms`, default 10000, then GUACO_E_TIMEOUT); the _async
+ * URL (`busy_timeout_ms`, `timeout_ms`: default 10000, then GUACO_E_TIMEOUT); the _async
  * functions and guaco_broker_watch return at once.  None of them needs the
  * interpreter lock, none calls back but those that take a function.
  *
@@ -32,7 +53,8 @@
  * GUACO_E_TIMEOUT, GUACO_E_CLOSED (guaco_broker_close was called),
  * GUACO_E_INVALID (an argument over the limits of guaco/task.h).  After any
  * failure nothing was changed, but for a GUACO_E_TIMEOUT or GUACO_E_IO of a
- * tree's memory:, whose keeper may have done it and not have come to say so.
+ * tree's memory: and a GUACO_E_TIMEOUT of Redis, which may have done it and not
+ * have come to say so.
  */
 
 #include <stddef.h>
@@ -54,9 +76,11 @@ struct guaco_broker;
  * 0600.  A file that is there keeps its mode; who may write it may work on it.
  *
  * Returns 0 and in *out a broker to be closed with guaco_broker_close, or
- * GUACO_E_INVALID (no such scheme or option), GUACO_E_UNSUPPORTED (a network
- * file system, 9P among them, or a file of a newer guaco), GUACO_E_NOMEM,
- * GUACO_E_IO; then *out is NULL.  FUSE is accepted: it must be a disk of this
+ * GUACO_E_INVALID (no such scheme or option; a login or certificate that is
+ * refused), GUACO_E_UNSUPPORTED (a network file system, 9P among them, or a
+ * file of a newer guaco; a Redis older than 5, or a node of a cluster that does
+ * not have our keys), GUACO_E_NOMEM, GUACO_E_IO, GUACO_E_TIMEOUT; then *out is
+ * NULL.  FUSE is accepted: it must be a disk of this
  * machine, not sshfs and its like, which cannot be told from one.
  */
 GUACO_API int guaco_broker_open(struct guaco_broker **out, const char *url,
@@ -76,6 +100,11 @@ GUACO_API void guaco_broker_close(struct guaco_broker *broker);
  */
 GUACO_API void guaco_broker_before_fork(struct guaco_broker *broker);
 GUACO_API void guaco_broker_after_fork(struct guaco_broker *broker);
+
+/* What is wrong with how the store is set up though it works (a Redis server
+ * that may throw tasks away when its memory is full): one line, of when it was
+ * opened, or NULL.  Lives as long as the broker. */
+GUACO_API const char *guaco_broker_warning(const struct guaco_broker *broker);
 
 /* The store's clock, Unix time in ms (GUACO_TEST_CLOCK included). */
 GUACO_API int64_t guaco_broker_now_ms(const struct guaco_broker *broker);

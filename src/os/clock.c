@@ -77,6 +77,15 @@ read_ns(clockid_t id)
 }
 
 int64_t
+guaco__clock_shift_ms(const struct guaco_clock *clock)
+{
+    if (clock->offset_ns == NULL)
+        return 0;
+    return atomic_load_explicit(clock->offset_ns, memory_order_relaxed) /
+           1000000;
+}
+
+int64_t
 guaco__clock_wall_ns(const struct guaco_clock *clock)
 {
     int64_t now = read_ns(CLOCK_REALTIME);

@@ -42,6 +42,9 @@ void guaco__clock_close(struct guaco_clock *clock);
 int64_t guaco__clock_wall_ms(const struct guaco_clock *clock);
 int64_t guaco__clock_wall_ns(const struct guaco_clock *clock);
 
+/* What the test's offset adds, in ms; else 0. */
+int64_t guaco__clock_shift_ms(const struct guaco_clock *clock);
+
 /* CLOCK_MONOTONIC and CLOCK_BOOTTIME; need no open clock. */
 uint64_t guaco__clock_mono_ns(void);
 uint64_t guaco__clock_boot_ns(void);

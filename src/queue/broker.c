@@ -6,49 +6,71 @@
 
 #include "envelope.h"
 #include "remote_link.h"
+#include "url.h"
 #include "watch.h"
 
 /* Every store in this build.  The one place that names them: adding a store is
- * its file and one line here. */
-static const struct guaco__store_ops *const stores[] = {
-    &guaco__store_memory,
-    &guaco__store_sqlite,
+ * its file and a line here. */
+static const struct {
+    const char *scheme;
+    const struct guaco__store_ops *ops;
+} stores[] = {
+    {"memory", &guaco__store_memory},
+    {"sqlite", &guaco__store_sqlite},
+    {"redis", &guaco__store_redis},
+    {"rediss", &guaco__store_redis},
+    {"redis+sentinel", &guaco__store_redis},
+    {"rediss+sentinel", &guaco__store_redis},
+    {"redis+unix", &guaco__store_redis},
+    {"unix", &guaco__store_redis},
 };
 
 /* ---- life ---- */
 
 static const struct guaco__store_ops *
-find_store(const char *url, const char **rest)
+find_store(const char *url, const char **scheme, const char **rest)
 {
     for (size_t i = 0; i < sizeof stores / sizeof stores[0]; i++) {
-        size_t n = strlen(stores[i]->scheme);
-        if (strncmp(url, stores[i]->scheme, n) == 0 && url[n] == ':') {
+        const struct guaco__store_ops *ops = stores[i].ops;
+        size_t n = strlen(stores[i].scheme);
+        if (strncmp(url, stores[i].scheme, n) == 0 && url[n] == ':') {
+            *scheme = stores[i].scheme;
             *rest = url + n + 1;
-            return stores[i] == &guaco__store_memory &&
+            return ops == &guaco__store_memory &&
                            getenv(GUACO__MEMORY_SOCKET) != NULL
                        ? &guaco__store_remote
-                       : stores[i];
+                       : ops;
         }
     }
     return NULL;
 }
 
 static int
+refuse_url(const char *url, struct guaco_error *err)
+{
+    char shown[120];
+
+    guaco__url_redact(url, shown, sizeof shown);
+    return guaco_fail(err, GUACO_E_INVALID, 0,
+                      "no store for '%s'; known are memory:, sqlite:///PATH "
+                      "and redis://HOST",
+                      shown);
+}
+
+static int
 open_store(struct guaco__store **out, const char *url, struct guaco_error *err)
 {
-    const char *rest;
-    const struct guaco__store_ops *ops = find_store(url, &rest);
+    const char *scheme, *rest;
+    const struct guaco__store_ops *ops = find_store(url, &scheme, &rest);
 
     if (ops == NULL)
-        return guaco_fail(err, GUACO_E_INVALID, 0,
-                          "no store for '%s'; known are memory: and "
-                          "sqlite:///PATH",
-                          url);
+        return refuse_url(url, err);
     assert(ops->size >= sizeof(struct guaco__store));
     struct guaco__store *store = calloc(1, ops->size);
     if (store == NULL)
         return guaco_fail(err, GUACO_E_NOMEM, 0, "store '%s'", ops->scheme);
     store->ops = ops;
+    store->scheme = scheme;
     int rc = ops->open(store, rest, err);
     if (rc != GUACO_OK) {
         free(store);
@@ -95,6 +117,12 @@ guaco_broker_close(struct guaco_broker *broker)
     pthread_cond_destroy(&broker->lead_is_free);
     pthread_mutex_destroy(&broker->lock);
     free(broker);
+}
+
+const char *
+guaco_broker_warning(const struct guaco_broker *broker)
+{
+    return broker->store->warning[0] == '\0' ? NULL : broker->store->warning;
 }
 
 int64_t

@@ -61,6 +61,8 @@ struct guaco__owner {
     uint64_t pid_start; /* of /proc/PID/stat, tells a reused pid */
     uint64_t pid_space; /* inode of the pid namespace */
     bool boot_is_ours;  /* out: of this boot of this machine */
+    bool is_elsewhere;  /* out: perhaps of another machine; its pid tells us
+                           nothing, only its lease does */
     bool is_expired;    /* out: its lease ran out */
     bool holds;         /* out: it has tasks */
 };
@@ -309,10 +311,10 @@ struct guaco__touched {
 };
 
 struct guaco__store_ops {
-    const char *scheme; /* without the colon */
+    const char *scheme; /* without the colon; of several the first */
     size_t size;        /* of the whole store struct, bytes */
 
-    /* `store` arrives zeroed but for ops; `rest` is the URL after the scheme
+    /* `store` arrives zeroed but for ops and scheme; `rest` is the URL after the scheme
      * and its colon.  On failure leave nothing behind: close is not called. */
     int (*open)(struct guaco__store *store, const char *rest,
                 struct guaco_error *err);
@@ -321,6 +323,9 @@ struct guaco__store_ops {
     /* Nothing that a forked child must not have stays open; the next run opens
      * it again. */
     void (*pause)(struct guaco__store *store);
+
+    /* The fork is done, in the parent: what was waiting for notices goes on. */
+    void (*resume)(struct guaco__store *store);
 
     /* See the top.  Wait for the store until the monotonic clock says
      * deadline_ns, then GUACO_E_TIMEOUT.  Fills store->touched. */
@@ -348,11 +353,14 @@ struct guaco__store_ops {
 
 struct guaco__store {
     const struct guaco__store_ops *ops;
+    const char *scheme;            /* of the URL */
     struct guaco__touched touched; /* by the last run */
+    char warning[200];             /* set by open: of its set-up, or "" */
     uint32_t wait_ms;              /* set by open: how long a run may wait */
 };
 
 extern const struct guaco__store_ops guaco__store_memory;
+extern const struct guaco__store_ops guaco__store_redis;
 extern const struct guaco__store_ops guaco__store_remote; /* a keeper's */
 extern const struct guaco__store_ops guaco__store_sqlite;
 

@@ -221,6 +221,7 @@ const struct guaco__store_ops guaco__store_memory = {
     .open = memory_open,
     .close = memory_close,
     .pause = memory_pause,
+    .resume = memory_pause,
     .run = memory_run,
     .now_ms = memory_now_ms,
     .listen = memory_listen,

@@ -539,6 +539,7 @@ const struct guaco__store_ops guaco__store_remote = {
     .open = remote_open,
     .close = remote_close,
     .pause = remote_pause,
+    .resume = remote_pause,
     .run = remote_run,
     .now_ms = remote_now_ms,
     .listen = remote_listen,

@@ -271,6 +271,12 @@ sqlite_run(struct guaco__store *store, struct guaco__op **ops, size_t n,
     return rc;
 }
 
+static void
+sqlite_resume(struct guaco__store *store)
+{
+    (void)store; /* the next run opens it */
+}
+
 static int64_t
 sqlite_now_ms(const struct guaco__store *store)
 {
@@ -310,6 +316,7 @@ const struct guaco__store_ops guaco__store_sqlite = {
     .open = sqlite_open,
     .close = sqlite_close,
     .pause = sqlite_pause,
+    .resume = sqlite_resume,
     .run = sqlite_run,
     .now_ms = sqlite_now_ms,
     .listen = sqlite_listen,

@@ -155,6 +155,12 @@ gather(struct guaco__batch *first, struct guaco__op **ops)
     return n;
 }
 
+bool
+guaco__front_may_repeat(int rc)
+{
+    return rc != GUACO_E_TIMEOUT && rc != GUACO_E_CLOSED && rc != GUACO_E_PROTO;
+}
+
 /* Do the batches of a chain, together if it can be done. */
 static void
 run_chain(struct guaco_broker *broker, struct guaco__batch *first)
@@ -165,8 +171,8 @@ run_chain(struct guaco_broker *broker, struct guaco__batch *first)
 
     /* What one caller brought may be what the store choked on (its memory,
      * say), and must not fail the others. */
-    bool is_split = rc != GUACO_OK && first->next != NULL &&
-                    rc != GUACO_E_TIMEOUT && rc != GUACO_E_CLOSED;
+    bool is_split =
+        rc != GUACO_OK && first->next != NULL && guaco__front_may_repeat(rc);
     for (struct guaco__batch *b = first, *next; b != NULL; b = next) {
         next = b->next;
         b->rc = rc;
@@ -297,6 +303,7 @@ guaco_broker_after_fork(struct guaco_broker *broker)
     pthread_mutex_lock(&broker->lock);
     assert(broker->is_forking);
     broker->is_forking = false;
+    broker->store->ops->resume(broker->store);
     pass_lead(broker);
     pthread_cond_broadcast(&broker->lead_is_free);
     pthread_mutex_unlock(&broker->lock);

@@ -88,6 +88,10 @@ int guaco__front_run(struct guaco_broker *broker, struct guaco__op *ops,
 int guaco__front_run_one(struct guaco_broker *broker, struct guaco__op *op,
                          struct guaco_error *err);
 
+/* Whether ops that failed so may be run once more: surely nothing of them
+ * happened, and it need not be the store that is at fault. */
+bool guaco__front_may_repeat(int rc);
+
 /* ---- listening ---- */
 
 /* Tell `listener` from now on.  Also tells the store's ring.  For TASKS the

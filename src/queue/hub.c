@@ -75,7 +75,7 @@ serve_requests(struct guaco_broker *broker)
         if (rc == GUACO_OK && ops[i].rc != GUACO_OK)
             (void)guaco_fail(&err, ops[i].rc, 0, "%s",
                              guaco_strerror(ops[i].rc));
-        if (rc != GUACO_OK && n > 1)
+        if (rc != GUACO_OK && n > 1 && guaco__front_may_repeat(rc))
             put_alone(broker, requests[i]);
         else
             answer(requests[i], rc != GUACO_OK ? rc : ops[i].rc, &err);

@@ -100,7 +100,7 @@ static int64_t
 end_round(struct guaco_keeper *keeper, int rc, bool is_stale, int64_t next_ms)
 {
     if (rc != GUACO_OK)
-        lower(&next_ms, guaco__clock_wall_ms(&keeper->clock) + KEEPER_RETRY_MS);
+        lower(&next_ms, guaco_broker_now_ms(keeper->broker) + KEEPER_RETRY_MS);
     pthread_mutex_lock(&keeper->lock);
     keeper->is_stale = keeper->is_stale || (rc != GUACO_OK && is_stale);
     lower(&keeper->wake_ms, next_ms);
@@ -118,13 +118,14 @@ is_shifted(const struct guaco_keeper *keeper)
     return keeper->clock.offset_ns != NULL;
 }
 
-/* By the kernel's wall clock, and also when that is set. */
+/* `wake_ms` is the store's time.  By the kernel's wall clock, and also when
+ * that is set. */
 static void
 arm(struct guaco_keeper *keeper, int64_t wake_ms)
 {
     const struct guaco_clock kernels = {0};
     int64_t now_ms = guaco__clock_wall_ms(&kernels);
-    int64_t shift_ms = guaco__clock_wall_ms(&keeper->clock) - now_ms;
+    int64_t shift_ms = guaco_broker_now_ms(keeper->broker) - now_ms;
     int64_t at_ms = wake_ms == INT64_MAX ? now_ms + 366LL * 24 * 3600 * 1000
                                          : wake_ms - shift_ms;
 
@@ -216,7 +217,7 @@ static bool
 is_due(struct guaco_keeper *keeper, int64_t wake_ms)
 {
     return !is_shifted(keeper) ||
-           guaco__clock_wall_ms(&keeper->clock) >= wake_ms;
+           guaco_broker_now_ms(keeper->broker) >= wake_ms;
 }
 
 static bool

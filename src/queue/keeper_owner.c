@@ -63,8 +63,8 @@ watch_process(const struct guaco_keeper *keeper,
     struct guaco__proc_stat now;
 
     *pidfd = -1;
-    if (owner->pid_space != keeper->pid_space)
-        return GUACO_OK; /* another container: by its lease only */
+    if (owner->is_elsewhere || owner->pid_space != keeper->pid_space)
+        return GUACO_OK; /* another machine or container: by its lease only */
     int rc = guaco__process_open(owner->pid, pidfd, NULL);
     if (rc != GUACO_OK)
         return rc == GUACO_E_MISSING ? rc : GUACO_OK;
@@ -100,7 +100,7 @@ guaco__keeper_owners(struct guaco_keeper *keeper, int64_t *next_ms)
 {
     struct guaco__op op = {.kind = GUACO__OP_OWNER_LIST};
     int64_t look_ms =
-        guaco__clock_wall_ms(&keeper->clock) + GUACO__LEASE_LOOK_MS;
+        guaco_broker_now_ms(keeper->broker) + GUACO__LEASE_LOOK_MS;
     int rc = guaco__front_run_one(keeper->broker, &op, NULL);
 
     if (rc != GUACO_OK)

@@ -87,7 +87,7 @@ fire_one(struct guaco_keeper *keeper, struct keeper_recur *recur,
 int
 guaco__keeper_fire(struct guaco_keeper *keeper, int64_t *next_ms)
 {
-    int64_t now_ms = guaco__clock_wall_ms(&keeper->clock);
+    int64_t now_ms = guaco_broker_now_ms(keeper->broker);
     bool is_stale = false;
 
     for (size_t i = 0; i < keeper->recur_count; i++) {

@@ -69,6 +69,31 @@ serve_memory(struct fixture *f)
     fixture_keeper_begin(f);
 }
 
+/* ---- Redis ---- */
+
+static struct redis_server redis;
+static int redis_count;
+
+struct redis_server *
+fixture_redis(void)
+{
+    if (redis.pid == 0)
+        redis_server_start(&redis, NULL);
+    return &redis;
+}
+
+void
+fixture_end(void)
+{
+    redis_server_remove(&redis);
+}
+
+bool
+fixture_has(const char *kind)
+{
+    return strcmp(kind, "redis") != 0 || redis_server_is_there();
+}
+
 int
 fixture_setup(void **state, const char *kind)
 {
@@ -83,6 +108,9 @@ fixture_setup(void **state, const char *kind)
         serve_memory(f);
     if (strcmp(kind, "memory") == 0 || strcmp(kind, "remote") == 0) {
         snprintf(f->url, sizeof f->url, "memory:");
+    } else if (strcmp(kind, "redis") == 0) {
+        snprintf(f->url, sizeof f->url, "redis+unix://%s?prefix=t%d",
+                 fixture_redis()->socket, ++redis_count);
     } else {
         folder_make();
         snprintf(f->url, sizeof f->url, "sqlite:///%s%s", folder_path("q.db"),
@@ -105,7 +133,7 @@ fixture_teardown(void **state)
     if (f->listen_fd >= 0) {
         fixture_keeper_end(f);
         close(f->listen_fd);
-    } else if (strcmp(f->kind, "memory") != 0) {
+    } else if (strncmp(f->kind, "sqlite", 6) == 0) {
         folder_remove();
     }
     free(f);

@@ -2,8 +2,9 @@
 #define GUACO_TEST_QUEUE_STORE_H
 
 /*
- * A store for a test: memory, the memory of a keeper behind its socket, or a
- * fresh SQLite file in a folder of its own.
+ * A store for a test: memory, the memory of a keeper behind its socket, a
+ * fresh SQLite file in a folder of its own, or a Redis server of the program's
+ * own, with other keys for each test.
  * A test that is to hold for every store is registered for each:
  *
  *     #define TESTS(X) X(a_put_task_can_be_claimed) ...
@@ -11,12 +12,14 @@
 
 #include "queue/front.h"
 #include "queue/memory_server.h"
+#include "redis_server.h"
 
 #include "../test.h"
 
 /* A test's state: what a group's setup gives it. */
 struct fixture {
-    const char *kind; /* "memory", "remote", "sqlite" or "sqlite-full" */
+    const char *kind; /* "memory", "remote", "sqlite", "sqlite-full",
+                         "redis" */
     char url[512];
     struct guaco_broker *broker;
     uint64_t owner;
@@ -28,6 +31,13 @@ struct fixture {
 /* "remote": have the keeper begin, and end as when its process dies. */
 void fixture_keeper_begin(struct fixture *f);
 void fixture_keeper_end(struct fixture *f);
+
+/* The server of "redis"; started by the first test that wants it. */
+struct redis_server *fixture_redis(void);
+/* Ends it, after all tests. */
+void fixture_end(void);
+/* Whether tests of `kind` can be run here. */
+bool fixture_has(const char *kind);
 
 /* Open the broker of `kind` and register an owner with a long lease. */
 int fixture_setup(void **state, const char *kind);

@@ -420,6 +420,12 @@ setup_sqlite(void **state)
     return fixture_setup(state, "sqlite");
 }
 
+static int
+setup_redis(void **state)
+{
+    return fixture_setup(state, "redis");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -433,7 +439,15 @@ main(int argc, char **argv)
     cmocka_unit_test_setup_teardown(name, setup_sqlite, fixture_teardown),
     const struct CMUnitTest sqlite[] = {TESTS(X)};
 #undef X
+#define X(name) \
+    cmocka_unit_test_setup_teardown(name, setup_redis, fixture_teardown),
+    const struct CMUnitTest redis[] = {TESTS(X)};
+#undef X
     fixture_clock_init();
-    return cmocka_run_group_tests(memory, NULL, NULL) +
-           cmocka_run_group_tests(sqlite, NULL, NULL);
+    int failed = cmocka_run_group_tests(memory, NULL, NULL) +
+                 cmocka_run_group_tests(sqlite, NULL, NULL);
+    if (fixture_has("redis"))
+        failed += cmocka_run_group_tests(redis, NULL, NULL);
+    fixture_end();
+    return failed;
 }

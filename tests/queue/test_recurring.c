@@ -144,6 +144,12 @@ setup_sqlite(void **state)
     return fixture_setup(state, "sqlite");
 }
 
+static int
+setup_redis(void **state)
+{
+    return fixture_setup(state, "redis");
+}
+
 int
 main(void)
 {
@@ -159,8 +165,16 @@ main(void)
     cmocka_unit_test_setup_teardown(name, setup_sqlite, fixture_teardown),
     const struct CMUnitTest sqlite[] = {TESTS(X)};
 #undef X
+#define X(name) \
+    cmocka_unit_test_setup_teardown(name, setup_redis, fixture_teardown),
+    const struct CMUnitTest redis[] = {TESTS(X)};
+#undef X
     fixture_clock_init();
-    return cmocka_run_group_tests(memory, NULL, NULL) +
-           cmocka_run_group_tests(remote, NULL, NULL) +
-           cmocka_run_group_tests(sqlite, NULL, NULL);
+    int failed = cmocka_run_group_tests(memory, NULL, NULL) +
+                 cmocka_run_group_tests(remote, NULL, NULL) +
+                 cmocka_run_group_tests(sqlite, NULL, NULL);
+    if (fixture_has("redis"))
+        failed += cmocka_run_group_tests(redis, NULL, NULL);
+    fixture_end();
+    return failed;
 }

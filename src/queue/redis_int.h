@@ -1,0 +1,181 @@
+#ifndef GUACO_QUEUE_REDIS_INT_H
+#define GUACO_QUEUE_REDIS_INT_H
+
+/*
+ * The Redis store.
+ *
+ * A batch of ops is one call of one Lua script (redis_store.lua), so it is one
+ * round trip, one step of the server, all or nothing.  The server's clock
+ * decides what is due and whose lease ended.
+ *
+ * Two connections.  On `link` the batches go, one at a time, and what others
+ * are to be told (redis_bell.lua) is sent with the next one or alone, without
+ * waiting for an answer.  On `ear`, made at the first listen, come the
+ * messages of our own channel; the hub's thread sleeps in wait_fd until one
+ * does, so an idle client wakes up never.
+ *
+ * When `link` breaks the batch is sent again on a new one until the deadline.
+ * Whether it was done before is known by its number: the server keeps number
+ * and answers of each client's last batch for ten minutes and gives the same
+ * answers again.  If no answer came by the deadline the caller is told
+ * GUACO_E_TIMEOUT, and the next batch takes back what that one may have
+ * claimed.
+ *
+ * When `ear` breaks it is made again by the hub's thread; since messages may
+ * have been lost, all who listen are woken then.
+ *
+ * Locks, in the order in which they are taken: `hearing` (ear), `talk` (link,
+ * frame, out), `lock` (topics, what is to be told).
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "broker_int.h"
+#include "os/clock.h"
+#include "os/proc.h"
+#include "redis_link.h"
+
+#define REDIS_CLIENT_BYTES 17 /* 16 hex digits and a NUL */
+
+/* Something that is listened to. */
+struct redis_topic {
+    struct guaco__list link; /* of hungry (TASKS) */
+    struct guaco__list owed; /* of self->owed */
+    struct guaco__notice notice;
+    bool is_mapped;
+    size_t key_len;
+    char key[GUACO_QUEUE_NAME_MAX + 2];
+};
+
+/* Something to tell the server, or one that it was told. */
+struct redis_aside {
+    struct guaco__list link;
+    struct guaco__notice notice;
+    char what;    /* + to be told, - no more, ! tell another */
+    bool is_last; /* of those that one command told */
+};
+
+/* The ops of one call, encoded: its arguments, but for the first six. */
+struct redis_frame {
+    struct guaco__buf args;
+    size_t arg_count;
+    size_t first; /* ops[first..first + count) of the batch */
+    size_t count;
+};
+
+struct redis_store {
+    struct guaco__store base; /* first, so that the cast holds */
+    struct guaco_clock clock;
+    struct guaco__redis_target target;
+    char boot_id[GUACO__BOOT_ID_BYTES];
+    char client[REDIS_CLIENT_BYTES];
+    _Atomic int64_t skew_us; /* the server's wall clock less our boot clock */
+
+    pthread_mutex_t talk; /* guards these */
+    struct guaco__redis_link link;
+    struct redis_frame frame;
+    struct guaco__buf out;
+    uint64_t number;         /* of the last batch */
+    uint64_t unsure;         /* of one whose answer never came, or 0 */
+    struct guaco__list told; /* asides on their way, oldest first */
+
+    pthread_mutex_t lock;       /* guards these */
+    struct guaco__map topics;   /* key -> struct redis_topic */
+    struct guaco__list hungry;  /* those of TASKS */
+    struct guaco__list owed;    /* topics to be woken without a message */
+    struct guaco__list to_tell; /* asides not sent yet */
+    size_t to_tell_count;
+    bool is_unsynced; /* the server is to be told of all topics */
+    bool is_paused;
+    char rang[GUACO__QUEUES_MAX][GUACO_QUEUE_NAME_MAX + 1];
+    size_t rang_count; /* queues whose idle ones the script has woken */
+
+    pthread_mutex_t hearing; /* guards these */
+    struct guaco__redis_link ear;
+    bool has_ear;      /* it is wanted: somebody listened */
+    bool is_ear_stale; /* the server is another now; under `lock` */
+    struct guaco__backoff ear_backoff;
+
+    int wait_fd;  /* an epoll of all these */
+    int owed_fd;  /* an eventfd: something is owed, or to be done */
+    int timer_fd; /* when to try again */
+};
+
+/* What an epoll event of wait_fd is about. */
+enum redis_event { REDIS_OWED, REDIS_TIMER, REDIS_EAR, REDIS_LINK };
+
+/* ---- broker_redis.c: `talk` is held ---- */
+
+/* Have a connection, by deadline_ns; whoever listens is told of its loss. */
+int guaco__redis_ensure(struct redis_store *self, uint64_t deadline_ns,
+                        struct guaco_error *err);
+void guaco__redis_drop(struct redis_store *self);
+
+/* ---- redis_encode.c ---- */
+
+/* Encode ops[first..n), as many as one call takes, at least one.  Those of
+ * `skip` that are true are left out.  0, GUACO_E_NOMEM or GUACO_E_LIMIT. */
+int guaco__redis_encode(struct redis_store *self, struct redis_frame *frame,
+                        struct guaco__op **ops, const bool *skip, size_t n,
+                        size_t first);
+
+/* How many finishes from ops[i] on go together. */
+size_t guaco__redis_finishes(struct guaco__op *const *ops, const bool *skip,
+                             size_t end, size_t i);
+
+/* ---- redis_answer.c ---- */
+
+/*
+ * Take the answer to `frame` apart into its ops and store->touched.  Sets
+ * again[i] for an op that is to be asked once more, and skip[i] for the
+ * others.  *unused: something that the server gave away could not be taken.
+ *
+ * Returns 0 or GUACO_E_PROTO.
+ */
+int
+guaco__redis_answer(struct redis_store *self, const struct redis_frame *frame,
+                    struct guaco__op **ops, bool *skip,
+                    const struct guaco__reply *reply, bool *unused);
+
+/* ---- redis_bell.c ---- */
+
+int guaco__redis_bell_open(struct redis_store *self, struct guaco_error *err);
+void guaco__redis_bell_close(struct redis_store *self);
+
+/* Append to self->out what the server is to be told; `talk` is held. */
+int guaco__redis_bell_write(struct redis_store *self);
+
+/* A command of asides was answered, or the connection lost; `talk` is held. */
+void guaco__redis_bell_settle(struct redis_store *self);
+void guaco__redis_bell_lost(struct redis_store *self);
+
+/* Send what is to be told, unless somebody else talks and will. */
+void guaco__redis_bell_flush(struct redis_store *self);
+
+/* The queues for which the script must not wake others, ",a,b,"; `out` has
+ * room for all. */
+#define REDIS_HUNGRY_BYTES (GUACO__QUEUES_MAX * (GUACO_QUEUE_NAME_MAX + 1) + 2)
+void guaco__redis_bell_hungry(struct redis_store *self, char *out);
+
+/* The script woke the idle ones of `queue`: the front's ring is not needed. */
+void guaco__redis_bell_rang(struct redis_store *self, struct guaco_slice queue);
+void guaco__redis_bell_reset(struct redis_store *self);
+
+/* Wake all who listen here: nobody knows what they missed. */
+void guaco__redis_bell_owe(struct redis_store *self);
+
+int guaco__redis_listen(struct guaco__store *store,
+                        const struct guaco__notice *notice, bool on,
+                        struct guaco_error *err);
+void guaco__redis_ring(struct guaco__store *store,
+                       const struct guaco__notice *notice);
+int guaco__redis_wait_fd(struct guaco__store *store);
+size_t guaco__redis_hear(struct guaco__store *store, struct guaco__notice *out,
+                         size_t max);
+void guaco__redis_pause(struct guaco__store *store);
+void guaco__redis_resume(struct guaco__store *store);
+
+#endif

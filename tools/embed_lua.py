@@ -1,0 +1,24 @@
+#!/usr/bin/env python3
+"""embed_lua.py NAME FILE.lua: a C source, on stdout, that defines the script as a string
+of bytes (a literal may be of 4095 only).
+
+Comments and indentation are left out: the script is sent to the server whole.
+"""
+
+import pathlib
+import re
+import sys
+
+
+def main() -> None:
+    """Write the source."""
+    name, path = sys.argv[1:]
+    print(f"extern const char {name}[];\nconst char {name}[] = {{")
+    for line in pathlib.Path(path).read_text().splitlines():
+        code = re.sub(r"(^|\s)--(\s.*)?$", "", line).strip()
+        if code:
+            print("    " + ",".join(str(byte) for byte in f"{code}\n".encode()) + ",")
+    print("    0\n};")
+
+
+main()

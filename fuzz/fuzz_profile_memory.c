@@ -1,6 +1,7 @@
 /*
  * Fuzz everything that reads another process's memory: debug offsets, lists of
- * threads, code objects, texts, stacks, over a recorded fixture.
+ * threads, code objects, texts, stacks, local variables, over a recorded
+ * fixture.
  *
  *     u8 minor version   u64 address of _PyRuntime   a fixture (memory.h)
  *
@@ -13,12 +14,28 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "profile/locals.h"
 #include "profile/target.h"
+
+struct seen {
+    struct guaco__vmem *memory;
+    const struct guaco__layout *layout;
+};
+
+static int
+on_local(void *ctx, struct guaco_slice name, struct guaco_slice value)
+{
+    (void)ctx;
+    MUST(guaco__utf8_is_valid(name.at, name.len));
+    MUST(value.len > 0);
+    return GUACO_OK;
+}
 
 static void
 on_thread(void *ctx, const struct guaco__thread_sample *sample)
 {
-    const struct guaco__layout *layout = ctx;
+    const struct seen *seen = ctx;
+    const struct guaco__layout *layout = seen->layout;
 
     MUST(sample->stack->count <= GUACO__STACK_DEPTH_MAX);
     for (size_t i = 0; i < sample->stack->count; i++) {
@@ -27,6 +44,8 @@ on_thread(void *ctx, const struct guaco__thread_sample *sample)
         MUST(guaco__utf8_is_valid(frame->code->file.at, frame->code->file.len));
         if (frame->offset >= 0)
             guaco__code_line(frame->code, layout, (uint32_t)frame->offset);
+        if (i < 64)
+            guaco__locals_read(seen->memory, layout, frame, on_local, NULL);
     }
 }
 
@@ -66,10 +85,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         guaco__vmem_close(memory);
         return 0;
     }
+    struct seen seen = {memory, &runtime.layout};
     for (int i = 0; i < 3; i++)
         guaco__target_sample(
             target, i < 2 ? GUACO__SAMPLE_THREADS : GUACO__SAMPLE_HOLDERS,
-            on_thread, &runtime.layout);
+            on_thread, &seen);
     guaco__target_free(target);
     return 0;
 }

@@ -22,7 +22,7 @@ struct parse {
     struct guaco__profile_session session;
     enum guaco__profile_word word;
     bool has_format, has_seconds, has_flamechart;
-    bool wants_help, wants_version;
+    bool wants_help, wants_version, wants_gil, wants_idle;
     char file[64]; /* the name of the output, when it has none given */
 };
 
@@ -180,6 +180,10 @@ take_flag(void *ctx, enum guaco__profile_flag flag, const char *value,
     case GUACO__FLAG_DUMP: s->dump = true; return GUACO_OK;
     case GUACO__FLAG_FLAMECHART: p->has_flamechart = true; return GUACO_OK;
     case GUACO__FLAG_INVERTED: s->is_icicle = true; return GUACO_OK;
+    case GUACO__FLAG_GIL: p->wants_gil = true; return GUACO_OK;
+    case GUACO__FLAG_IDLE: p->wants_idle = true; return GUACO_OK;
+    case GUACO__FLAG_LOCALS: s->dumps_locals = true; return GUACO_OK;
+    case GUACO__FLAG_JSON: s->dumps_json = true; return GUACO_OK;
     case GUACO__FLAG_HELP: p->wants_help = true; return GUACO_OK;
     case GUACO__FLAG_VERSION: p->wants_version = true; return GUACO_OK;
     case GUACO__FLAG_IGNORED: return GUACO_OK;
@@ -249,6 +253,20 @@ choose_format(struct parse *p)
     s->in_time = p->has_flamechart;
 }
 
+/* Which threads count: pyflame's are those that hold the GIL, or all; py-spy's
+ * those that run. */
+static void
+choose_threads(struct parse *p)
+{
+    struct guaco__profile_session *s = &p->session;
+    bool is_bare = p->word == GUACO__PROFILE_BARE;
+
+    s->threads = (s->threads || !is_bare || p->wants_idle) && !p->wants_gil;
+    s->running_only = !is_bare && s->threads && !p->wants_idle;
+    s->exclude_idle = s->exclude_idle || !is_bare;
+    s->dumps_for_people = !is_bare || s->dumps_locals;
+}
+
 /* What only shows when all flags are read. */
 static int
 check(struct parse *p, struct guaco_error *err)
@@ -257,6 +275,13 @@ check(struct parse *p, struct guaco_error *err)
     const char *wrong = NULL;
 
     choose_format(p);
+    if (p->wants_gil && (p->wants_idle || s->threads))
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "--gil and --%s exclude each other",
+                          p->wants_idle ? "idle" : "threads");
+    if (s->dumps_locals && !s->dump && p->word == GUACO__PROFILE_BARE)
+        return guaco_fail(err, GUACO_E_INVALID, 0, "--locals goes with --dump");
+    choose_threads(p);
     if (s->pid != 0 && s->command != NULL)
         wrong = "-p and a command exclude each other";
     else if (s->pid == 0 && s->command == NULL)
@@ -296,7 +321,6 @@ run(struct parse *p)
     switch (p->word) {
     case GUACO__PROFILE_BARE: return guaco__profile_session_run(&p->session);
     case GUACO__PROFILE_RECORD:
-        p->session.threads = true;
         p->session.says_end = true;
         return guaco__profile_session_run(&p->session);
     case GUACO__PROFILE_DUMP:

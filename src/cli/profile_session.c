@@ -18,6 +18,7 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "profile/dump.h"
 #include "profile/record.h"
 #include "profile_output.h"
 
@@ -60,6 +61,8 @@ read_command_line(int pid, struct guaco__buf *out)
     for (size_t i = 0; i < out->len; i++)
         if (guaco__buf_data(out)[i] == '\0')
             guaco__buf_data(out)[i] = ' ';
+    while (out->len > 0 && guaco__buf_end(out)[-1] == ' ')
+        guaco__buf_cut(out, out->len - 1);
 }
 
 /* What is profiled, and how, for the head of a picture. */
@@ -84,8 +87,6 @@ render(struct session *s, struct guaco__buf *out)
 
     if (s->want->title != NULL)
         title = (struct guaco_slice){s->want->title, strlen(s->want->title)};
-    while (title.len > 0 && title.at[title.len - 1] == ' ')
-        title.len--;
     describe(s, subtitle, sizeof subtitle);
     struct guaco__report report = {
         .tally = guaco__record_tally(s->record),
@@ -100,6 +101,21 @@ render(struct session *s, struct guaco__buf *out)
     return guaco__report_write(&report, s->want->format, out);
 }
 
+static int
+dump(struct session *s, struct guaco__buf *out)
+{
+    struct guaco__dump_options options = {
+        .form = s->want->dumps_json         ? GUACO__DUMP_JSON
+                : s->want->dumps_for_people ? GUACO__DUMP_PEOPLE
+                                            : GUACO__DUMP_PYFLAME,
+        .pid = s->pid,
+        .command_line = guaco__buf_slice(&s->command_line),
+        .locals = s->want->dumps_locals,
+    };
+
+    return guaco__dump_write(s->target, &options, out);
+}
+
 /* Write what there is; 0 or 1. */
 static int
 save(struct session *s)
@@ -108,8 +124,7 @@ save(struct session *s)
     struct guaco_error err = {0};
 
     guaco__buf_init(&out, GUACO__OUTPUT_BYTES_MAX);
-    int rc =
-        s->want->dump ? guaco__record_dump(s->record, &out) : render(s, &out);
+    int rc = s->want->dump ? dump(s, &out) : render(s, &out);
     if (rc == GUACO_OK)
         rc = guaco__output_write(s->want->output, &out, &err);
     guaco__buf_release(&out);
@@ -347,6 +362,7 @@ run(struct session *s, struct guaco_error *err)
     struct guaco__record_options options = {
         .pid = s->pid,
         .threads = s->want->threads,
+        .running_only = s->want->running_only,
         .exclude_idle = s->want->exclude_idle,
         .by_function = s->want->by_function,
         .timeline = has_time ? &s->timeline : NULL,

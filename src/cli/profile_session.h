@@ -17,7 +17,9 @@ struct guaco__profile_session {
     double seconds;             /* of recording; 0: one sample; < 0: no end */
     double period;              /* seconds between two samples */
     unsigned version; /* refuse other interpreters: 0x030b; 0: takes any */
-    bool dump, threads, exclude_idle, by_function;
+    bool threads, running_only, exclude_idle, by_function;
+    bool dump, dumps_json, dumps_locals;
+    bool dumps_for_people;   /* else as pyflame did */
     bool in_time, is_icicle; /* of an SVG */
     bool says_end;           /* say what was written, on standard error */
     enum guaco__format format;

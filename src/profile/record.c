@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activity.h"
 #include "place.h"
 
 #define PLACES_CACHED_MAX 2000000u
@@ -24,8 +25,9 @@ struct guaco__record {
     const struct guaco__place *idle;
     const struct guaco__place *stack[GUACO__STACK_DEPTH_MAX];
     uint64_t at_ns;
-    size_t told; /* threads of the sample under way */
-    struct guaco__buf *dump;
+    size_t told;    /* threads of the sample under way */
+    bool is_active; /* one of them ran */
+    struct guaco__record_counts counts;
     int rc; /* the first failure inside a callback */
 };
 
@@ -74,6 +76,12 @@ guaco__record_follow(struct guaco__record *record, struct guaco__target *target)
     guaco__arena_reset(&record->arena);
 }
 
+const struct guaco__record_counts *
+guaco__record_counts(const struct guaco__record *record)
+{
+    return &record->counts;
+}
+
 struct guaco__tally *
 guaco__record_tally(struct guaco__record *record)
 {
@@ -82,20 +90,26 @@ guaco__record_tally(struct guaco__record *record)
 
 /* ---- places ------------------------------------------------------------------- */
 
-static int32_t
-line_of(const struct guaco__record *record, const struct guaco__frame *frame)
+int32_t
+guaco__frame_line(const struct guaco__layout *layout,
+                  const struct guaco__frame *frame)
 {
-    const struct guaco__layout *l =
-        &guaco__target_runtime(record->target)->layout;
-
-    if (record->options.by_function)
-        return 0;
     int32_t line = 0;
+
     if (frame->offset >= 0)
-        line = guaco__code_line(frame->code, l, (uint32_t)frame->offset);
+        line = guaco__code_line(frame->code, layout, (uint32_t)frame->offset);
     if (line <= 0) /* a module's first instruction is on line 0 */
         line = frame->code->first_line;
     return line > 0 ? line : 1;
+}
+
+static int32_t
+line_of(const struct guaco__record *record, const struct guaco__frame *frame)
+{
+    if (record->options.by_function)
+        return 0;
+    return guaco__frame_line(&guaco__target_runtime(record->target)->layout,
+                             frame);
 }
 
 static int
@@ -174,6 +188,17 @@ count_stack(struct guaco__record *record, size_t count,
     return GUACO_OK;
 }
 
+static bool
+is_running(const struct guaco__record *record,
+           const struct guaco__thread_sample *sample)
+{
+    if (sample->holds_gil)
+        return true;
+    int32_t native_id =
+        guaco__thread_native_id(guaco__target_memory(record->target), sample);
+    return guaco__thread_is_running(record->options.pid, native_id, false);
+}
+
 static void
 on_thread(void *ctx, const struct guaco__thread_sample *sample)
 {
@@ -182,6 +207,11 @@ on_thread(void *ctx, const struct guaco__thread_sample *sample)
     if (record->rc != GUACO_OK)
         return;
     record->told++;
+    if (record->options.running_only && !is_running(record, sample))
+        return;
+    if (sample->holds_gil)
+        record->counts.gil++;
+    record->is_active = true;
     if (sample->stack->count == 0) /* runs, but no Python: starting, ending */
         return;
     record->rc = places_of(record, sample->stack);
@@ -194,6 +224,7 @@ guaco__record_sample(struct guaco__record *record, uint64_t at_ns)
 {
     record->at_ns = at_ns;
     record->told = 0;
+    record->is_active = false;
     record->rc = GUACO_OK;
     if (record->target == NULL)
         return GUACO_OK;
@@ -204,45 +235,12 @@ guaco__record_sample(struct guaco__record *record, uint64_t at_ns)
         on_thread, record);
     if (rc != GUACO_OK || record->rc != GUACO_OK)
         return rc != GUACO_OK ? rc : record->rc;
+    record->counts.rounds++;
+    record->counts.active += record->is_active;
+    record->counts.threads = record->told;
     if (record->told > 0 || record->options.exclude_idle ||
         guaco__target_counts(record->target)->dropped != dropped)
         return GUACO_OK;
     record->stack[0] = record->idle;
     return count_stack(record, 1, NULL);
-}
-
-/* ---- a dump ---------------------------------------------------------------------- */
-
-static void
-on_dump(void *ctx, const struct guaco__thread_sample *sample)
-{
-    struct guaco__record *record = ctx;
-    struct guaco__buf *out = record->dump;
-
-    if (record->rc != GUACO_OK)
-        return;
-    record->rc = places_of(record, sample->stack);
-    if (record->rc == GUACO_OK)
-        record->rc = guaco__buf_printf(out, "%llu%s:\n",
-                                       (unsigned long long)sample->thread_id,
-                                       sample->holds_gil ? "*" : "");
-    for (size_t i = sample->stack->count; record->rc == GUACO_OK && i-- > 0;) {
-        record->rc = guaco__place_write(record->stack[i], out);
-        if (record->rc == GUACO_OK)
-            record->rc = guaco__buf_append_byte(out, '\n');
-    }
-    if (record->rc == GUACO_OK)
-        record->rc = guaco__buf_append_byte(out, '\n');
-}
-
-int
-guaco__record_dump(struct guaco__record *record, struct guaco__buf *out)
-{
-    record->dump = out;
-    record->rc = GUACO_OK;
-    if (record->target == NULL)
-        return GUACO_OK;
-    int rc = guaco__target_sample(record->target, GUACO__SAMPLE_THREADS,
-                                  on_dump, record);
-    return rc != GUACO_OK ? rc : record->rc;
 }

@@ -18,6 +18,7 @@
 struct guaco__record_options {
     int32_t pid;       /* of the target */
     bool threads;      /* all threads, not only the holder of the GIL */
+    bool running_only; /* of those, the ones that are on a CPU or want one */
     bool exclude_idle; /* do not count "(idle)" */
     bool by_function;  /* frames without lines */
     struct guaco__timeline *timeline; /* keep the order too; NULL: do not */
@@ -45,11 +46,18 @@ int guaco__record_sample(struct guaco__record *record, uint64_t at_ns);
 /* What was counted so far, borrowed; the caller may sort and sum it. */
 struct guaco__tally *guaco__record_tally(struct guaco__record *record);
 
-/*
- * Append pyflame's dump: one paragraph a thread, `THREAD:` (with '*' for the
- * holder of the GIL) and its frames, the leaf first.  Takes a sample of its
- * own.
- */
-int guaco__record_dump(struct guaco__record *record, struct guaco__buf *out);
+/* How often what was seen, over all samples. */
+struct guaco__record_counts {
+    uint64_t rounds; /* samples taken */
+    uint64_t active; /* in which a thread ran */
+    uint64_t gil;    /* in which one held the GIL */
+    size_t threads;  /* in the last sample */
+};
+const struct guaco__record_counts *
+guaco__record_counts(const struct guaco__record *record);
+
+/* The line of a frame, at least 1. */
+int32_t guaco__frame_line(const struct guaco__layout *layout,
+                          const struct guaco__frame *frame);
 
 #endif

@@ -43,7 +43,8 @@
 
 struct guaco__frame {
     const struct guaco__code *code;
-    int32_t offset; /* of the instruction in the bytecode, bytes; -1: none */
+    int32_t offset;   /* of the instruction in the bytecode, bytes; -1: none */
+    uint64_t address; /* of the frame, over there */
 };
 
 struct guaco__stack {

@@ -123,7 +123,8 @@ emit(struct guaco__stack_reader *reader, const struct object *object,
         lasti = -1;
     else
         lasti *= (int32_t)l->lasti_unit;
-    stack->frames[stack->count++] = (struct guaco__frame){code, lasti};
+    stack->frames[stack->count++] =
+        (struct guaco__frame){code, lasti, object->address};
     return GUACO_OK;
 }
 

@@ -380,7 +380,8 @@ emit(struct guaco__stack *stack, const struct slot *slot)
     if (is_init_shim(slot->code) || stack->count == GUACO__STACK_DEPTH_MAX)
         return;
     stack->frames[stack->count++] = (struct guaco__frame){
-        slot->code, offset < slot->code->bytecode_len ? (int32_t)offset : -1};
+        slot->code, offset < slot->code->bytecode_len ? (int32_t)offset : -1,
+        slot->address};
 }
 
 struct chain {

@@ -620,6 +620,12 @@ guaco__target_runtime(const struct guaco__target *target)
     return &target->runtime;
 }
 
+struct guaco__vmem *
+guaco__target_memory(struct guaco__target *target)
+{
+    return target->memory;
+}
+
 const struct guaco__target_counts *
 guaco__target_counts(const struct guaco__target *target)
 {

@@ -85,6 +85,9 @@ guaco__target_runtime(const struct guaco__target *target);
 const struct guaco__target_counts *
 guaco__target_counts(const struct guaco__target *target);
 
+/* Its memory, to read more of, borrowed until the target is freed. */
+struct guaco__vmem *guaco__target_memory(struct guaco__target *target);
+
 /* System calls that read the process's memory so far. */
 uint64_t guaco__target_reads(const struct guaco__target *target);
 

@@ -20,18 +20,6 @@
 /* ---- the head ---- */
 
 static bool
-keeps_connection(const struct guaco__exchange *x)
-{
-    const struct guaco__server *server = x->server;
-    uint32_t most = server->options.limits.keep_alive_max;
-
-    return !x->wants_close && server->state == GUACO__SERVER_OPEN &&
-           !server->is_exhausted &&
-           !(x->expects_continue && !x->body_is_done) &&
-           (most == 0 || x->conn->request_count < most);
-}
-
-static bool
 is_head(struct guaco_slice method)
 {
     return guaco_slice_equals(method, GUACO_SLICE("HEAD"));
@@ -46,24 +34,16 @@ queue_head(struct guaco__exchange *x, int64_t whole_bytes)
 {
     struct guaco__h1_response response = {
         .body_bytes = whole_bytes,
-        .version_minor = x->request.version_minor,
         .is_head = is_head(x->request.method),
-        .keep_alive = keeps_connection(x),
         .trailers = x->has_trailers,
     };
-    int rc;
 
     /* an application that knows HEAD gives no body: that is not its length */
     if (response.is_head && whole_bytes == 0)
         response.body_bytes = -1;
-    rc = guaco__h1_end_head(&x->head, &x->draft, &response, &x->decision);
-    if (rc == GUACO_OK)
-        rc = guaco__stream_write(&x->conn->stream, guaco__buf_data(&x->head),
-                                 x->head.len);
-    if (rc < 0)
+    if (x->wire->end_head(x, &response) < 0)
         return GUACO_E_NOMEM;
     x->length_left = x->decision.length;
-    x->wants_close = !x->decision.keep_alive;
     x->answer = GUACO__ANSWER_BODY;
     return GUACO_OK;
 }
@@ -95,11 +75,11 @@ start_op(struct guaco_exchange *face, int status,
         return GUACO_E_STATE;
     if (server->options.has_date)
         response.date_line = guaco__server_date_line(server);
-    rc = guaco__h1_begin_head(&x->head, &response, &x->draft);
+    rc = x->wire->begin_head(x, &response);
     if (rc < 0)
         return rc == GUACO_E_LIMIT ? GUACO_E_INVALID : rc;
     x->status = status;
-    x->has_trailers = trailers && x->request.version_minor >= 1;
+    x->has_trailers = trailers && !guaco__exchange_is_10(x);
     x->answer = GUACO__ANSWER_HEAD;
     guaco__conn_touch(x->conn);
     return GUACO_OK;
@@ -111,14 +91,14 @@ start_op(struct guaco_exchange *face, int status,
 static void
 end_body(struct guaco__exchange *x)
 {
-    if (x->decision.framing == GUACO__H1_LENGTH && x->length_left > 0) {
+    bool is_whole =
+        x->decision.framing != GUACO__H1_LENGTH || x->length_left == 0;
+
+    if (!is_whole)
         guaco__log(x->server->options.log, GUACO_LOG_WARNING, "server",
                    "response shorter than its content-length missing=%llu",
                    (unsigned long long)x->length_left);
-        x->wants_close = true;
-    }
-    if (x->decision.framing == GUACO__H1_CHUNKED &&
-        guaco__stream_write(&x->conn->stream, "0\r\n\r\n", 5) < 0)
+    if (x->wire->end_body(x, is_whole) < 0)
         x->conn->has_failed = true;
     x->answer = GUACO__ANSWER_OVER;
 }
@@ -136,16 +116,14 @@ last_piece(struct guaco__exchange *x)
 int
 guaco__answer_pressure(struct guaco__exchange *x)
 {
-    struct guaco__conn *c = x->conn;
-    const struct guaco__server_limits *limits = &x->server->options.limits;
+    size_t most = x->server->options.limits.out_high_bytes;
 
-    guaco__conn_touch(c);
-    if (c->stream.queued_bytes <= limits->out_high_bytes ||
+    guaco__conn_touch(x->conn);
+    if (x->wire->queued_bytes(x) <= most ||
         (x->answer != GUACO__ANSWER_BODY && x->answer != GUACO__ANSWER_SOCKET))
         return GUACO_OK;
-    if (guaco__stream_flush(&c->stream) == GUACO_E_CLOSED)
-        c->has_failed = true; /* the piece was taken; the next is refused */
-    if (c->stream.queued_bytes <= limits->out_high_bytes)
+    x->wire->flush(x); /* if that fails the next piece is refused */
+    if (x->wire->queued_bytes(x) <= most)
         return GUACO_OK;
     x->wants_writable = true;
     return GUACO_E_AGAIN;
@@ -162,28 +140,14 @@ check_state(const struct guaco__exchange *x)
     return GUACO_OK;
 }
 
-/* Before `len` bytes of body: the size of a chunk. */
-static int
-open_piece(struct guaco__exchange *x, uint64_t len)
-{
-    char line[GUACO__H1_CHUNK_LINE_BYTES];
-
-    if (x->decision.framing != GUACO__H1_CHUNKED || len == 0)
-        return GUACO_OK;
-    return guaco__stream_write(&x->conn->stream, line,
-                               guaco__h1_write_chunk_line(line, len));
-}
-
-/* After them. */
+/* After `len` bytes of body. */
 static int
 close_piece(struct guaco__exchange *x, uint64_t len)
 {
     x->sent_bytes += len;
     if (x->decision.framing == GUACO__H1_LENGTH)
         x->length_left -= len;
-    if (x->decision.framing != GUACO__H1_CHUNKED || len == 0)
-        return GUACO_OK;
-    return guaco__stream_write(&x->conn->stream, "\r\n", 2);
+    return x->wire->close_piece(x, len);
 }
 
 /* How much of a piece may go out. */
@@ -232,11 +196,11 @@ body_op(struct guaco_exchange *face, struct guaco_bytes data, bool more)
         queue_head(x, more ? -1 : (int64_t)data.len) < 0)
         return out_of_memory(x);
     len = allowed(x, data.len);
-    rc = open_piece(x, len);
+    rc = x->wire->open_piece(x, len);
     if (rc < 0)
         return out_of_memory(x);
     if (len < data.len && x->decision.framing == GUACO__H1_LENGTH) {
-        rc = guaco__stream_write(&x->conn->stream, data.at, (size_t)len);
+        rc = x->wire->write(x, data.at, (size_t)len);
         close_piece(x, len);
         return rc < 0 ? out_of_memory(x) : overlong(x);
     }
@@ -244,7 +208,7 @@ body_op(struct guaco_exchange *face, struct guaco_bytes data, bool more)
         struct guaco__stream_piece piece = {data.at, data.len, data.release,
                                             data.owner};
 
-        if (guaco__stream_give(&x->conn->stream, &piece) < 0)
+        if (x->wire->give(x, &piece) < 0)
             return out_of_memory(x);
     } else if (data.release != NULL) {
         data.release(data.owner);
@@ -279,9 +243,9 @@ file_op(struct guaco_exchange *face, int fd, off_t offset, uint64_t count,
         queue_head(x, more ? -1 : (int64_t)count) < 0)
         return out_of_memory(x);
     len = allowed(x, count);
-    rc = open_piece(x, len);
+    rc = x->wire->open_piece(x, len);
     if (rc == GUACO_OK)
-        rc = guaco__stream_file(&x->conn->stream, fd, offset, len);
+        rc = x->wire->file(x, fd, offset, len);
     if (rc == GUACO_OK)
         rc = close_piece(x, len);
     if (rc < 0) {
@@ -295,19 +259,6 @@ file_op(struct guaco_exchange *face, int fd, off_t offset, uint64_t count,
     return guaco__answer_pressure(x);
 }
 
-/* Queue what one of the writers of http appends to a buffer, which is the
- * spent one of the head. */
-static int
-queue_spare(struct guaco__exchange *x, int rc)
-{
-    if (rc < 0)
-        return rc == GUACO_E_LIMIT ? GUACO_E_INVALID : rc;
-    rc = guaco__stream_write(&x->conn->stream, guaco__buf_data(&x->head),
-                             x->head.len);
-    guaco__buf_reset(&x->head);
-    return rc;
-}
-
 static int
 trailers_op(struct guaco_exchange *face, const struct guaco_field *fields,
             size_t count)
@@ -319,15 +270,7 @@ trailers_op(struct guaco_exchange *face, const struct guaco_field *fields,
         return GUACO_E_CLOSED;
     if (x->answer != GUACO__ANSWER_TRAILERS)
         return GUACO_E_STATE;
-    guaco__buf_reset(&x->head);
-    rc = guaco__h1_write_last_chunk(&x->head, fields, count);
-    if (rc == GUACO_OK && !x->request.accepts_trailers) {
-        guaco__buf_reset(&x->head); /* good ones, but not for this client */
-        rc = guaco__h1_write_last_chunk(&x->head, NULL, 0);
-    }
-    if (x->decision.framing != GUACO__H1_CHUNKED)
-        guaco__buf_reset(&x->head);
-    rc = queue_spare(x, rc);
+    rc = x->wire->trailers(x, fields, count);
     if (rc < 0)
         return rc;
     x->answer = GUACO__ANSWER_OVER;
@@ -341,22 +284,17 @@ inform_op(struct guaco_exchange *face, int status,
           const struct guaco_field *fields, size_t count)
 {
     struct guaco__exchange *x = guaco__exchange_of(face);
-    struct guaco__buf *out = &x->server->scratch; /* a head may be held */
     int rc;
 
     if (x->conn == NULL || x->conn->has_failed)
         return GUACO_E_CLOSED;
     if (x->answer != GUACO__ANSWER_NONE && x->answer != GUACO__ANSWER_HEAD)
         return GUACO_E_STATE;
-    if (x->request.version_minor == 0)
+    if (guaco__exchange_is_10(x))
         return GUACO_E_UNSUPPORTED;
     if (status == 100)
         return GUACO_E_INVALID;
-    guaco__buf_reset(out);
-    rc = guaco__h1_write_inform(out, status, fields, count);
-    if (rc < 0)
-        return rc == GUACO_E_LIMIT ? GUACO_E_INVALID : rc;
-    rc = guaco__stream_write(&x->conn->stream, guaco__buf_data(out), out->len);
+    rc = x->wire->inform(x, status, fields, count);
     if (rc == GUACO_OK)
         guaco__conn_touch(x->conn);
     return rc;
@@ -411,12 +349,14 @@ abort_op(struct guaco_exchange *face)
         return;
     if (x->answer <= GUACO__ANSWER_HEAD) {
         x->status = 500;
-        if (guaco__answer_refuse(x->conn, 500, x->request.method) < 0)
+        if (x->wire->refuse(x, 500) < 0)
             x->conn->has_failed = true;
+        x->wants_close = true;
+    } else {
+        x->wire->cut(x);
     }
     x->is_aborted = true;
     x->reason = GUACO_GONE_ABORTED;
-    x->wants_close = true;
     x->answer = GUACO__ANSWER_OVER;
     guaco__conn_touch(x->conn);
 }
@@ -431,8 +371,7 @@ wait_op(struct guaco_exchange *face, uint32_t timeout_ms)
         return GUACO_E_CLOSED;
     if (x->answer == GUACO__ANSWER_NONE)
         return GUACO_E_STATE;
-    rc = guaco__stream_wait(
-        &x->conn->stream, x->server->options.limits.out_low_bytes, timeout_ms);
+    rc = x->wire->wait(x, timeout_ms);
     if (rc == GUACO_OK)
         x->wants_writable = false;
     else if (rc == GUACO_E_CLOSED)

@@ -126,6 +126,7 @@ guaco__exchange_new(struct guaco__server *server, struct guaco__conn *conn,
     x->face.ops = &guaco__exchange_ops;
     x->face.request = &x->request;
     x->face.app_space = x->app_space;
+    x->wire = &guaco__wire_h1;
     x->server = server;
     x->conn = conn;
     x->refs = 1;

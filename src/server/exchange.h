@@ -21,6 +21,7 @@
 #include "guaco/http/parser.h"
 #include "http/h1_writer.h"
 #include "server/spool.h"
+#include "server/wire.h"
 
 struct guaco__conn;
 struct guaco__peer;
@@ -39,6 +40,7 @@ enum guaco__answer {
 struct guaco__exchange {
     struct guaco_exchange face; /* first: what the application holds */
     struct guaco_request request;
+    const struct guaco__wire_ops *wire;
     struct guaco__server *server;
     struct guaco__conn *conn; /* NULL once gone */
     struct guaco__list link;  /* of the server's free exchanges */
@@ -97,6 +99,13 @@ static inline struct guaco__exchange *
 guaco__exchange_of(struct guaco_exchange *face)
 {
     return (struct guaco__exchange *)(void *)face;
+}
+
+/* The client speaks HTTP/1.0. */
+static inline bool
+guaco__exchange_is_10(const struct guaco__exchange *x)
+{
+    return x->request.version_major == 1 && x->request.version_minor == 0;
 }
 
 /* ---- answer.c ---- */

@@ -25,10 +25,8 @@ tell_begin(struct guaco__exchange *x)
 static void
 send_continue(struct guaco__exchange *x)
 {
-    static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
-
     x->expects_continue = false;
-    if (guaco__stream_write(&x->conn->stream, line, sizeof(line) - 1) < 0)
+    if (x->wire->inform(x, 100, NULL, 0) < 0)
         x->conn->has_failed = true;
     guaco__conn_touch(x->conn);
 }
@@ -55,10 +53,10 @@ on_body(struct guaco__exchange *x, struct guaco_slice data)
     struct guaco_app *app = x->server->app;
 
     x->expects_continue = false; /* it did not wait */
-    if (is_spooling(x))
-        return guaco__spool_add(&x->spool, data);
-    if (x->answer == GUACO__ANSWER_OVER)
-        return GUACO_OK;
+    if (is_spooling(x) || x->answer == GUACO__ANSWER_OVER) {
+        x->wire->consumed(x, data.len);
+        return is_spooling(x) ? guaco__spool_add(&x->spool, data) : GUACO_OK;
+    }
     x->unconsumed_bytes += data.len;
     app->ops->body(app, &x->face, data);
     return GUACO_OK;
@@ -111,8 +109,11 @@ guaco__request_consumed_op(struct guaco_exchange *face, size_t bytes)
     if (x->conn == NULL)
         return;
     was_full = guaco__request_is_full(x);
-    x->unconsumed_bytes -=
-        bytes < x->unconsumed_bytes ? bytes : x->unconsumed_bytes;
+    if (bytes > x->unconsumed_bytes)
+        bytes = x->unconsumed_bytes;
+    x->unconsumed_bytes -= bytes;
+    if (bytes > 0)
+        x->wire->consumed(x, bytes);
     if (x->expects_continue && x->answer == GUACO__ANSWER_NONE)
         send_continue(x);
     if (was_full && !guaco__request_is_full(x))

@@ -63,8 +63,7 @@ static int
 queue_frame(struct guaco__exchange *x, int rc)
 {
     if (rc == GUACO_OK)
-        rc = guaco__stream_write(&x->conn->stream, guaco__buf_data(&x->head),
-                                 x->head.len);
+        rc = x->wire->write(x, guaco__buf_data(&x->head), x->head.len);
     guaco__buf_reset(&x->head);
     return rc;
 }
@@ -159,8 +158,7 @@ static bool
 is_held(const struct guaco__exchange *x)
 {
     return guaco__request_is_full(x) ||
-           x->conn->stream.queued_bytes >
-               x->server->options.limits.out_high_bytes;
+           x->wire->queued_bytes(x) > x->server->options.limits.out_high_bytes;
 }
 
 void
@@ -247,8 +245,6 @@ guaco__socket_accept_op(struct guaco_exchange *face,
                         const struct guaco_field *fields, size_t count)
 {
     struct guaco__exchange *x = guaco__exchange_of(face);
-    struct guaco__server *server = x->server;
-    struct guaco_slice date_line = {NULL, 0};
     int rc;
 
     if (x->conn == NULL || x->conn->has_failed)
@@ -258,18 +254,14 @@ guaco__socket_accept_op(struct guaco_exchange *face,
     if (subprotocol.len > 0 &&
         !guaco__ws_offers(x->request.subprotocols, subprotocol))
         return GUACO_E_INVALID;
-    if (server->options.has_date)
-        date_line = guaco__server_date_line(server);
-    rc = guaco__ws_new(&x->socket->codec, &server->ws_limits,
+    rc = guaco__ws_new(&x->socket->codec, &x->server->ws_limits,
                        &x->socket->handshake.deflate);
     if (rc == GUACO_OK)
-        rc = queue_frame(x, guaco__ws_write_accept(
-                                &x->head, &x->socket->handshake, subprotocol,
-                                date_line, server->server_line, fields, count));
+        rc = x->wire->accept(x, subprotocol, fields, count);
     if (rc < 0) {
         guaco__ws_free(x->socket->codec);
         x->socket->codec = NULL;
-        return rc == GUACO_E_LIMIT ? GUACO_E_INVALID : rc;
+        return rc;
     }
     x->status = 101;
     x->answer = GUACO__ANSWER_SOCKET;
@@ -291,10 +283,10 @@ send_plain(struct guaco__exchange *x, enum guaco_message_type type,
     if (type == GUACO_MESSAGE_TEXT &&
         !guaco__utf8_is_valid(data->at, data->len))
         return GUACO_E_INVALID;
-    rc = guaco__stream_write(&x->conn->stream, head, len);
+    rc = x->wire->write(x, head, len);
     if (rc < 0)
         return rc;
-    rc = guaco__stream_give(&x->conn->stream, &piece);
+    rc = x->wire->give(x, &piece);
     if (rc < 0) {
         x->conn->has_failed = true; /* a head without its payload */
         guaco__conn_touch(x->conn);
@@ -335,7 +327,7 @@ static void
 refuse(struct guaco__exchange *x)
 {
     x->status = 403;
-    if (guaco__answer_refuse(x->conn, 403, x->request.method) < 0)
+    if (x->wire->refuse(x, 403) < 0)
         x->conn->has_failed = true;
     set_over(x, GUACO_GONE_DONE);
     guaco__conn_touch(x->conn);

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-python lint demo demo-check bench soak clean
+.PHONY: help setup build test test-python frameworks lint demo demo-check bench soak clean
 
 # The interpreter: a name or a path, 3.11 to 3.15.
 export PYTHON ?= python3
@@ -22,6 +22,9 @@ test:                 ## C tests (plain, ASan+UBSan, TSan) and Python tests
 
 test-python:          ## the Python tests alone
 	@tools/test.sh --python-only
+
+frameworks:           ## a small application in each framework, from PyPI
+	@tools/frameworks.sh
 
 lint:                 ## all gates: see CONTRIBUTING.md
 	@tools/lint.sh

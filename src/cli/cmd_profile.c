@@ -1,5 +1,5 @@
 /*
- * guaco profile: pyflame's flags and meanings; behind record and dump
+ * guaco profile: pyflame's flags and meanings; behind record, top and dump
  * those of py-spy.  The flags are in profile_flags.c; here is what they mean
  * together.
  */
@@ -31,6 +31,7 @@ static const struct {
     enum guaco__profile_word word;
 } words[] = {
     {"record", GUACO__PROFILE_RECORD},
+    {"top", GUACO__PROFILE_TOP},
     {"dump", GUACO__PROFILE_DUMP},
 };
 
@@ -39,7 +40,7 @@ static const struct {
 static const char usage_bare[] =
     "usage: guaco profile [options] -p PID\n"
     "       guaco profile [options] -t COMMAND [ARGUMENT ...]\n"
-    "       guaco profile record|dump ...   (with --help for each)\n"
+    "       guaco profile record|top|dump ...   (with --help for each)\n"
     "\n"
     "sample the Python stacks of a process, without stopping it\n"
     "\n";
@@ -166,6 +167,11 @@ take_flag(void *ctx, enum guaco__profile_flag flag, const char *value,
         return take_number(value, 1 / RATE_MOST, 1e6, &s->period,
                            "-r takes seconds between two samples, at least "
                            "0.000001",
+                           err);
+    case GUACO__FLAG_DELAY:
+        return take_number(value, 0.05, 3600, &s->top_delay,
+                           "--delay takes seconds between two screens, at "
+                           "least 0.05",
                            err);
     case GUACO__FLAG_RATE: return take_rate(&s->period, value, err);
     case GUACO__FLAG_FORMAT: return take_format(p, value, err);
@@ -327,6 +333,8 @@ run(struct parse *p)
         p->session.dump = true;
         return guaco__profile_session_run(&p->session);
     case GUACO__PROFILE_TOP:
+        p->session.is_top = true;
+        return guaco__profile_session_run(&p->session);
     case GUACO__PROFILE_FLAMEGRAPH: break;
     }
     return 2;
@@ -336,7 +344,7 @@ int
 guaco__command_profile(const struct guaco__command *command,
                        const char *const *args, size_t count)
 {
-    struct parse p = {.session = {.period = 0.01}};
+    struct parse p = {.session = {.period = 0.01, .top_delay = 1}};
     struct guaco_error err = {0};
     size_t used;
 

@@ -23,6 +23,7 @@ enum guaco__profile_word {
 
 enum guaco__profile_flag {
     GUACO__FLAG_ABI,
+    GUACO__FLAG_DELAY,
     GUACO__FLAG_DIFF,
     GUACO__FLAG_DUMP,
     GUACO__FLAG_DURATION,

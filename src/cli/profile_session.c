@@ -3,6 +3,7 @@
 #include "profile_session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -21,6 +22,7 @@
 #include "profile/dump.h"
 #include "profile/record.h"
 #include "profile_output.h"
+#include "profile_top.h"
 
 #define ATTACH_STEP_MS         2
 #define ATTACH_MOST_MS         10000 /* until a started command runs Python */
@@ -35,6 +37,7 @@ struct session {
     int pid, pidfd, signals, timer;
     struct guaco__target *target;
     struct guaco__record *record;
+    struct guaco__top *top; /* NULL: no screen */
     struct guaco__timeline timeline;
     struct guaco__buf command_line;
     int64_t begin_wall_ns;
@@ -135,7 +138,7 @@ save(struct session *s)
 static void
 show_progress(struct session *s, uint64_t elapsed_ns)
 {
-    if (!s->has_terminal || elapsed_ns < s->progress_ns)
+    if (!s->has_terminal || s->want->is_top || elapsed_ns < s->progress_ns)
         return;
     s->progress_ns = elapsed_ns + PROGRESS_NS;
     fprintf(stderr, "\r\033[K%llu s, %llu samples; Ctrl-C ends it",
@@ -181,15 +184,22 @@ take_signal(struct session *s)
 static bool
 wait_tick(struct session *s, int timeout_ms)
 {
-    struct pollfd fds[3] = {
+    struct pollfd fds[4] = {
         {.fd = s->signals, .events = POLLIN},
         {.fd = s->pidfd, .events = POLLIN},
         {.fd = s->timer, .events = POLLIN},
+        {.fd = s->top != NULL ? STDIN_FILENO : -1, .events = POLLIN},
     };
     uint64_t ticks;
 
-    if (poll(fds, 3, timeout_ms) < 0)
+    int count = poll(fds, 4, timeout_ms);
+    /* Also when a signal came: the window has changed its size. */
+    if (s->top != NULL && !guaco__top_keys(s->top))
+        s->stopped = true;
+    if (count < 0)
         return false;
+    if (fds[3].revents & (POLLHUP | POLLERR))
+        s->stopped = true;
     if (fds[0].revents != 0)
         take_signal(s);
     if (fds[1].revents != 0)
@@ -278,11 +288,14 @@ sample_loop(struct session *s)
     while (rc == GUACO_OK && !s->ended && !s->stopped) {
         if (!wait_tick(s, -1))
             continue;
-        rc = sample_once(s);
+        if (s->top == NULL || !guaco__top_is_paused(s->top))
+            rc = sample_once(s);
         uint64_t elapsed = guaco__clock_mono_ns() - s->begin_ns;
         if (elapsed >= span)
             s->stopped = true;
         show_progress(s, elapsed);
+        if (rc == GUACO_OK && s->top != NULL)
+            rc = guaco__top_tick(s->top, elapsed);
     }
     return rc;
 }
@@ -293,15 +306,23 @@ static int
 start_command(struct session *s, const sigset_t *before,
               struct guaco_error *err)
 {
+    posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     pid_t pid = 0;
+
+    posix_spawn_file_actions_init(&actions);
+    if (s->want->is_top) /* the screen is ours */
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+            posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR,
+                                             0);
 
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     posix_spawnattr_setsigmask(&attributes, before);
-    int sys = posix_spawnp(&pid, s->want->command[0], NULL, &attributes,
+    int sys = posix_spawnp(&pid, s->want->command[0], &actions, &attributes,
                            (char *const *)(uintptr_t)s->want->command, environ);
     posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
     if (sys != 0)
         return guaco_fail(err, GUACO_E_IO, sys, "start %s",
                           s->want->command[0]);
@@ -356,6 +377,17 @@ check_version(struct session *s, struct guaco_error *err)
 }
 
 static int
+open_top(struct session *s, struct guaco_error *err)
+{
+    int rc = guaco__top_open(&s->top, 1 / s->want->period,
+                             (uint64_t)(s->want->top_delay * 1e9), err);
+    if (rc == GUACO_OK)
+        guaco__top_watch(s->top, s->record, s->pid,
+                         guaco__buf_slice(&s->command_line));
+    return rc;
+}
+
+static int
 run(struct session *s, struct guaco_error *err)
 {
     bool has_time = guaco__format_has_time(s->want->format, s->want->in_time);
@@ -374,8 +406,12 @@ run(struct session *s, struct guaco_error *err)
     if (rc == GUACO_OK)
         rc = guaco__record_new(&s->record, s->target, &options);
     read_command_line(s->pid, &s->command_line);
+    if (rc == GUACO_OK && s->want->is_top)
+        rc = open_top(s, err);
     if (rc == GUACO_OK && !s->want->dump)
         rc = sample_loop(s);
+    guaco__top_close(s->top);
+    s->top = NULL;
     clear_progress(s);
     return rc;
 }
@@ -400,6 +436,8 @@ tell_dropped(struct session *s)
 static void
 tell_end(const struct session *s)
 {
+    if (s->want->is_top && s->ended)
+        fprintf(stderr, "guaco profile: process %d has ended\n", s->pid);
     if (!s->want->says_end || s->record == NULL)
         return;
     fprintf(stderr, "guaco profile: %llu samples%s%s\n",
@@ -433,11 +471,13 @@ guaco__profile_session_run(const struct guaco__profile_session *session)
         rc = run(&s, &err);
     if (rc != GUACO_OK)
         code = guaco__complain("profile", rc, &err);
-    if (s.record != NULL && save(&s) != 0)
+    if (s.record != NULL && !session->is_top && save(&s) != 0)
         code = 1;
     else
         tell_end(&s);
     tell_dropped(&s);
+    if (session->is_top && session->command != NULL && s.pidfd >= 0)
+        guaco__process_signal(s.pidfd, SIGTERM); /* nobody sees it any more */
     while (session->command != NULL && s.pid > 0 && !s.ended)
         wait_tick(&s, -1);
     if (session->command != NULL && s.pid > 0) {

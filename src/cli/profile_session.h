@@ -18,6 +18,8 @@ struct guaco__profile_session {
     double period;              /* seconds between two samples */
     unsigned version; /* refuse other interpreters: 0x030b; 0: takes any */
     bool threads, running_only, exclude_idle, by_function;
+    bool is_top;
+    double top_delay; /* seconds between two screens */
     bool dump, dumps_json, dumps_locals;
     bool dumps_for_people;   /* else as pyflame did */
     bool in_time, is_icicle; /* of an SVG */

@@ -18,6 +18,7 @@ same=$(venv/bin/python -c 'import guaco; print("guaco", guaco.__version__)')
 [ "$said" = "$same" ] || { echo "executable '$said', package '$same'"; exit 1; }
 unzip=$("$py" -m zipfile -l guaco-*.whl)
 for name in guaco/py.typed guaco/_core.pyi guaco/_core. data/scripts/guaco \
+    data/scripts/guaco-profile \
     licenses/LICENSE; do
     grep -q "$name" <<<"$unzip" || { echo "the wheel lacks $name"; exit 1; }
 done

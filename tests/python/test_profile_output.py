@@ -495,3 +495,42 @@ def test_a_long_run_shows_progress_at_a_terminal(exe, some_python, target, tmp_p
     assert recorder.stdout.read() == b""
     os.close(main)
     assert pathlib.Path(tmp_path / "x").stat().st_size > 0
+
+
+# ---- the executable for containers and sudo -----------------------------------------------
+
+
+@pytest.fixture
+def alone(exe):
+    """guaco-profile, beside guaco."""
+    path = pathlib.Path(exe).with_name("guaco-profile")
+    assert path.is_file()
+    return path
+
+
+def test_the_profiler_alone_is_small_and_needs_the_c_library_only(alone):
+    if b"__asan_init" in alone.read_bytes():
+        pytest.skip("built with a sanitizer")
+    assert alone.stat().st_size <= 500_000
+    needed = subprocess.run(["ldd", alone], capture_output=True, text=True).stdout
+    names = {line.split()[0].split("/")[-1].split(".")[0] for line in needed.splitlines()}
+    optional = {"libncursesw", "libtinfo"}  # where there is no static one
+    assert names - optional <= {"linux-vdso", "libc", "libm", "ld-linux-x86-64"}
+
+
+def test_the_profiler_alone_does_the_same(alone, some_python, target, tmp_path):
+    busy = target(some_python, BUSY)
+
+    def run(*args):
+        done = subprocess.run(
+            [alone, *map(str, args)], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert sum(stacks(run("-s", 0, "-p", busy.pid)).values()) == 1
+    assert "(running" in run("dump", "-p", busy.pid)
+    folded = tmp_path / "x"
+    run("record", "-d", 0.2, "-f", "raw", "-o", folded, "-p", busy.pid)
+    assert "<svg" in run("flamegraph", folded)
+    assert "guaco-profile " in run("--version")

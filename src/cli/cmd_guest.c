@@ -390,6 +390,22 @@ take_statics(const struct guest *g, struct guaco__statics *statics,
 }
 
 static int
+take_types(void *ctx, struct guaco_slice text, struct guaco_error *err)
+{
+    return guaco__compression_add_types(ctx, text, err);
+}
+
+static int
+take_compression(const struct guest *g, struct guaco__compression *compression,
+                 struct guaco_error *err)
+{
+    compression->is_on = guaco__json_bool(g->options, "compress", false);
+    compression->min_bytes =
+        take_number(g, "compress_min_bytes", compression->min_bytes);
+    return each_text(g, "compress_type", take_types, compression, err);
+}
+
+static int
 take_options(struct guest *g, struct guaco__server_options *options,
              struct guaco_error *err)
 {
@@ -412,6 +428,8 @@ take_options(struct guest *g, struct guaco__server_options *options,
     options->ctx = g;
     g->grace_ms = take_ms(g, "timeout_graceful_shutdown", 30000);
     int rc = take_proxies(g, &options->proxies, err);
+    if (rc == GUACO_OK)
+        rc = take_compression(g, &options->compression, err);
     return rc < 0 ? rc : take_statics(g, &options->statics, err);
 }
 

@@ -106,6 +106,32 @@ read_statics(PyObject *options, struct guaco__statics *statics)
     return each_text(options, "static", take_folder, statics);
 }
 
+static int
+take_types(void *ctx, struct guaco_slice text, struct guaco_error *err)
+{
+    return guaco__compression_add_types(ctx, text, err);
+}
+
+static int
+read_compression(PyObject *options, struct guaco__compression *compression)
+{
+    PyObject *least = PyDict_GetItemString(options, "compress_min_bytes");
+
+    compression->is_on = flag(options, "compress", false);
+    if (least != NULL && least != Py_None) {
+        Py_ssize_t bytes = PyNumber_AsSsize_t(least, PyExc_OverflowError);
+        if (bytes == -1 && PyErr_Occurred())
+            return -1;
+        if (bytes < 0) {
+            PyErr_Format(PyExc_ValueError,
+                         "compress_min_bytes=%R is out of range", least);
+            return -1;
+        }
+        compression->min_bytes = (size_t)bytes;
+    }
+    return each_text(options, "compress_type", take_types, compression);
+}
+
 int
 guaco__py_front_options(PyObject *options, struct guaco__server_options *into)
 {
@@ -118,7 +144,8 @@ guaco__py_front_options(PyObject *options, struct guaco__server_options *into)
         return -1;
     if (says(options, "forwarded_header", "forwarded"))
         proxies->family = GUACO__FORWARDED_RFC7239;
-    if (read_statics(options, &into->statics) < 0)
+    if (read_compression(options, &into->compression) < 0 ||
+        read_statics(options, &into->statics) < 0)
         return -1;
     proxies->reads_protocol = flag(options, "proxy_protocol", false);
     guaco__proxies_settle(proxies, flag(options, "proxy_headers", true));

@@ -172,6 +172,15 @@ const struct guaco__option guaco__option_table[] = {
     FLAG("static-precompressed", WEB, "true",
          "serve FILE.br, FILE.zst or FILE.gz for FILE to who accepts it"),
 
+    /* ---- compression ---- */
+    FLAG("compress", WEB, "false",
+         "compress responses by br, zstd or gzip, what the client likes best"),
+    BYTES("compress-min-bytes", WEB, "500", 0, GIB,
+          "smaller ones are sent as they are"),
+    LIST("compress-type", WEB, "TYPE",
+         "media type to compress (text, JSON, XML ...), text/* for all of a "
+         "kind; may be repeated"),
+
     /* ---- the application ---- */
     CHOICE("interface", WEB, "auto|asgi|wsgi", "auto",
            "what the application speaks"),

@@ -59,6 +59,7 @@ guaco__server_options_init(struct guaco__server_options *options)
         .ws_deflate = true,
     };
     guaco__statics_init(&options->statics);
+    guaco__compression_init(&options->compression);
 }
 
 static int
@@ -183,6 +184,7 @@ free_memory(struct guaco__server *server)
     free(server->field_ids);
     free(server->server_text);
     guaco__statics_layer_free(server->statics);
+    guaco__compression_layer_free(server->coder);
     free(server);
 }
 
@@ -200,6 +202,12 @@ static void on_drain_timer(struct guaco__timer *timer);
 static bool
 add_layers(struct guaco__server *server)
 {
+    if (server->options.compression.is_on) {
+        server->coder = guaco__compression_layer_new(server, server->app);
+        if (server->coder == NULL)
+            return false;
+        server->app = server->coder;
+    }
     if (server->options.statics.count > 0) {
         server->statics = guaco__statics_layer_new(server, server->app);
         if (server->statics == NULL)

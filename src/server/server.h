@@ -27,6 +27,7 @@
 
 #include "guaco/error.h"
 #include "guaco/http/app.h"
+#include "server/compression.h"
 #include "server/proxy.h"
 #include "server/statics.h"
 
@@ -86,7 +87,8 @@ struct guaco__server_options {
                                 the server ("guaco") */
     bool has_date;           /* add a Date field (true) */
     bool ws_deflate;         /* negotiate permessage-deflate (true) */
-    struct guaco__proxies proxies; /* whom to believe (nobody) */
+    struct guaco__compression compression; /* of responses (off) */
+    struct guaco__proxies proxies;         /* whom to believe (nobody) */
     struct guaco__statics statics; /* folders to serve (none); taken by new,
                                       if that succeeds */
 

@@ -39,6 +39,7 @@ struct guaco__server {
     struct guaco__loop *loop;
     struct guaco_app *app;     /* perhaps with layers before it */
     struct guaco_app *statics; /* the layer of static files, or NULL */
+    struct guaco_app *coder;   /* the layer of compression, or NULL */
     struct guaco__server_options options;
     struct guaco_http_limits http_limits;
     struct guaco__ws_limits ws_limits;

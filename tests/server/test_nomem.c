@@ -31,6 +31,23 @@ add_folder(struct fixture *f)
                      0);
 }
 
+/* In two pieces, as a type that is compressed. */
+static void
+answer(struct guaco_exchange *x, struct guaco_bytes data)
+{
+    struct guaco_field type = {GUACO_SLICE("content-type"),
+                               GUACO_SLICE("text/plain")};
+
+    if (guaco_exchange_start(x, 200, &type, 1, false) < 0) {
+        guaco_exchange_abort(x);
+        return;
+    }
+    if (guaco_exchange_body(x, data, true) == GUACO_OK)
+        guaco_exchange_body(x, data, false);
+    else
+        guaco_exchange_abort(x);
+}
+
 /* One exchange with the n-th and all later allocations failing, on a server
  * that has no spare memory of its own yet.  True when one failed. */
 static bool
@@ -49,6 +66,7 @@ attempt(long n, const char *first, const char *second, bool is_whole)
     guaco__buf_reserve(&f.log, 4096); /* the test's own */
     if (strstr(first, " /s/") != NULL)
         add_folder(&f);
+    f.options.compression.is_on = strstr(first, "accept-encoding") != NULL;
     fixture_open(&f);
     fail_after(n);
     if (client_try_open(&c, &f)) {
@@ -57,7 +75,10 @@ attempt(long n, const char *first, const char *second, bool is_whole)
             struct guaco_slice none = {NULL, 0};
             struct guaco_bytes data = {second, strlen(second), NULL, NULL};
 
-            guaco_exchange_accept(f.later, none, NULL, 0);
+            if (f.options.compression.is_on)
+                answer(f.later, data);
+            else
+                guaco_exchange_accept(f.later, none, NULL, 0);
             if (f.later != NULL)
                 guaco_exchange_send(f.later, GUACO_MESSAGE_TEXT, data);
         } else {
@@ -121,6 +142,21 @@ static_files_survive_it(void **state)
 }
 
 static void
+compressed_answers_survive_it(void **state)
+{
+    static char text[1000];
+
+    (void)state;
+    memset(text, 'a', sizeof(text) - 1);
+    until_it_works("GET /later HTTP/1.1\r\nhost: a\r\n"
+                   "accept-encoding: gzip\r\n\r\n",
+                   text, false);
+    until_it_works("GET /later HTTP/1.1\r\nhost: a\r\n"
+                   "accept-encoding: br\r\n\r\n",
+                   text, false);
+}
+
+static void
 spooled_bodies_survive_it(void **state)
 {
     (void)state;
@@ -145,6 +181,7 @@ a_server_is_made_whole_or_not_at_all(void **state)
 
     (void)state;
     fixture_init(&f);
+    f.options.compression.is_on = true;
     assert_int_equal(guaco__loop_new(&f.loop, &err), 0);
     for (long n = 0;; n++) {
         fail_after(n);
@@ -165,6 +202,7 @@ main(void)
         cmocka_unit_test(requests_survive_it),
         cmocka_unit_test(proxies_survive_it),
         cmocka_unit_test(static_files_survive_it),
+        cmocka_unit_test(compressed_answers_survive_it),
         cmocka_unit_test(spooled_bodies_survive_it),
         cmocka_unit_test(websockets_survive_it),
         cmocka_unit_test(a_server_is_made_whole_or_not_at_all),

@@ -1,7 +1,7 @@
 /*
  * Fuzz everything that reads another process's memory: debug offsets, lists of
- * threads, code objects, texts, stacks, local variables, over a recorded
- * fixture.
+ * threads, code objects, texts, stacks, local variables, names of threads,
+ * tasks, over a recorded fixture.
  *
  *     u8 minor version   u64 address of _PyRuntime   a fixture (memory.h)
  *
@@ -86,6 +86,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     struct seen seen = {memory, &runtime.layout};
+    guaco__target_want(target, GUACO__WANT_NAMES | GUACO__WANT_TASKS);
     for (int i = 0; i < 3; i++)
         guaco__target_sample(
             target, i < 2 ? GUACO__SAMPLE_THREADS : GUACO__SAMPLE_HOLDERS,

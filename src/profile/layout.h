@@ -49,6 +49,7 @@ struct guaco__layout {
         uint32_t gil_pointer; /* to its _gil_runtime_state, from 3.12 */
         uint32_t own_gil;     /* embedded, where gil_pointer points mostly */
         uint32_t code_generation; /* rises when a code object is freed */
+        uint32_t modules;         /* the dict sys.modules */
     } interpreter;
     struct { /* _gil_runtime_state */
         uint32_t last_holder, locked, switch_number, size;

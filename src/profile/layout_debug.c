@@ -29,7 +29,7 @@ struct words {
     } runtime;
     struct {
         uint8_t size, id, next, threads_head, ceval_gil, gil, locked, holder;
-        uint8_t code_generation;
+        uint8_t code_generation, modules;
     } interpreter;
     struct {
         uint8_t size, next, interp, current_frame, thread_id, native_thread_id;
@@ -54,7 +54,7 @@ static const struct words tables[] = {
         .version = GUACO__VERSION(3, 13),
         .count = 73,
         .runtime = {3, 5},
-        .interpreter = {6, 7, 8, 9, 14, 15, 17, 18, 0},
+        .interpreter = {6, 7, 8, 9, 14, 15, 17, 18, 0, 11},
         .thread = {19, 21, 22, 23, 24, 25, 26},
         .frame = {28, 29, 30, 31, 32, 33},
         .code = {34, 35, 36, 37, 38, 39, 43},
@@ -65,7 +65,7 @@ static const struct words tables[] = {
         .version = GUACO__VERSION(3, 14),
         .count = 95,
         .runtime = {3, 5},
-        .interpreter = {6, 7, 8, 9, 15, 16, 18, 19, 20},
+        .interpreter = {6, 7, 8, 9, 15, 16, 18, 19, 20, 12},
         .thread = {22, 24, 25, 26, 27, 28, 29},
         .frame = {31, 32, 33, 34, 35, 36},
         .code = {39, 40, 41, 42, 43, 44, 48},
@@ -76,7 +76,7 @@ static const struct words tables[] = {
         .version = GUACO__VERSION(3, 15),
         .count = 111,
         .runtime = {3, 5},
-        .interpreter = {6, 7, 8, 9, 15, 16, 18, 19, 20},
+        .interpreter = {6, 7, 8, 9, 15, 16, 18, 19, 20, 12},
         .thread = {22, 24, 25, 26, 30, 31, 32},
         .frame = {39, 40, 41, 42, 43, 44},
         .code = {47, 48, 49, 50, 51, 52, 56},
@@ -153,6 +153,7 @@ read_interpreter(struct reader *r, const struct words *w,
     l->interpreter.threads_head = field(r, w->interpreter.threads_head, 8);
     l->interpreter.gil_pointer = field(r, w->interpreter.ceval_gil, 8);
     l->interpreter.own_gil = field(r, w->interpreter.gil, 32);
+    l->interpreter.modules = field(r, w->interpreter.modules, 8);
     uint32_t locked = field(r, w->interpreter.locked, 4);
     uint32_t holder = field(r, w->interpreter.holder, 8);
     if (w->interpreter.code_generation != 0)

@@ -55,10 +55,10 @@
         .current_frame = N, .thread_id = 176, .native_thread_id = N, \
         .datastack_chunk = N, .size = (bytes)                        \
     }
-#define INTERPRETER_OLD(at_id)                                         \
+#define INTERPRETER_OLD(at_id, at_modules)                             \
     {                                                                  \
         .next = 0, .id = (at_id), .threads_head = 8, .gil_pointer = N, \
-        .own_gil = N, .code_generation = N                             \
+        .own_gil = N, .code_generation = N, .modules = (at_modules)    \
     }
 
 static const struct guaco__layout layouts[] = {
@@ -67,7 +67,7 @@ static const struct guaco__layout layouts[] = {
         .line_table = GUACO__LINES_LNOTAB,
         .lasti_unit = 1,
         .runtime = {.interpreters_head = 32, .gil = 1152},
-        .interpreter = INTERPRETER_OLD(16),
+        .interpreter = INTERPRETER_OLD(16, 56),
         .gil = GIL,
         .thread = THREAD_OLD(184),
         .cframe_current = N,
@@ -84,7 +84,7 @@ static const struct guaco__layout layouts[] = {
         .line_table = GUACO__LINES_LNOTAB,
         .lasti_unit = 1,
         .runtime = {.interpreters_head = 32, .gil = 352},
-        .interpreter = INTERPRETER_OLD(24),
+        .interpreter = INTERPRETER_OLD(24, 856),
         .gil = GIL,
         .thread = THREAD_OLD(184),
         .cframe_current = N,
@@ -101,7 +101,7 @@ static const struct guaco__layout layouts[] = {
         .line_table = GUACO__LINES_RANGES,
         .lasti_unit = 2,
         .runtime = {.interpreters_head = 32, .gil = 352},
-        .interpreter = INTERPRETER_OLD(24),
+        .interpreter = INTERPRETER_OLD(24, 856),
         .gil = GIL,
         .thread = THREAD_OLD(184),
         .cframe_current = N,
@@ -123,7 +123,8 @@ static const struct guaco__layout layouts[] = {
                         .threads_head = 16,
                         .gil_pointer = N,
                         .own_gil = N,
-                        .code_generation = N},
+                        .code_generation = N,
+                        .modules = 888},
         .gil = GIL,
         .thread = {.next = 8,
                    .interpreter = 16,
@@ -169,7 +170,8 @@ static const struct guaco__layout layouts[] = {
                         .threads_head = 72,
                         .gil_pointer = 384,
                         .own_gil = 1040,
-                        .code_generation = N},
+                        .code_generation = N,
+                        .modules = 944},
         .gil = GIL,
         .thread = {.next = 8,
                    .interpreter = 16,

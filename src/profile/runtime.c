@@ -201,22 +201,60 @@ file_map(int fd)
     return at == MAP_FAILED ? none : (struct guaco_slice){at, len};
 }
 
+/* The file of a mapping, to be unmapped; empty where it cannot be read. */
+static struct guaco_slice
+map_image(int pid, const struct guaco__mapping *map, enum rank rank)
+{
+    struct guaco_slice image = {NULL, 0};
+    int fd = map_open(pid, map, rank);
+
+    if (fd < 0)
+        return image;
+    image = file_map(fd);
+    close(fd);
+    return image;
+}
+
 static int
 try_map(struct guaco__runtime *runtime, int pid, struct guaco__vmem *memory,
         const struct guaco__mapping *map, enum rank rank,
         struct guaco_error *err)
 {
-    int fd = map_open(pid, map, rank);
-    if (fd < 0)
-        return GUACO_E_MISSING;
-    struct guaco_slice image = file_map(fd);
-    close(fd);
+    struct guaco_slice image = map_image(pid, map, rank);
     if (image.at == NULL)
         return GUACO_E_MISSING;
     int rc = guaco__runtime_in_file(runtime, memory, image, map->start,
                                     map->offset, map->path, err);
     munmap((void *)(uintptr_t)image.at, image.len);
     return rc;
+}
+
+static int
+section_in_map(int pid, const struct guaco__mapping *map, enum rank rank,
+               const char *name, uint64_t *address)
+{
+    struct guaco_slice image = map_image(pid, map, rank);
+    struct guaco__elf elf;
+    struct guaco__elf_place place;
+    uint64_t bias;
+
+    if (image.at == NULL)
+        return GUACO_E_MISSING;
+    int rc = guaco__elf_open(&elf, image, NULL);
+    if (rc == GUACO_OK)
+        rc = guaco__elf_section(&elf, name, &place);
+    if (rc == GUACO_OK)
+        rc = guaco__elf_bias(&elf, map->start, map->offset, &bias);
+    if (rc == GUACO_OK)
+        *address = place.address + bias;
+    munmap((void *)(uintptr_t)image.at, image.len);
+    return rc == GUACO_OK ? GUACO_OK : GUACO_E_MISSING;
+}
+
+static bool
+is_file(const struct guaco__mapping *map)
+{
+    return map->inode != 0 && map->path.len > 0 && map->path.at[0] == '/';
 }
 
 /* The first mapping of each file of this rank: a file's mappings lie one
@@ -230,8 +268,7 @@ try_rank(struct guaco__runtime *runtime, int pid, struct guaco__vmem *memory,
 
     for (size_t i = 0; i < maps->count; i++) {
         const struct guaco__mapping *map = &maps->at[i];
-        if (map->inode == 0 || map->path.len == 0 || map->path.at[0] != '/' ||
-            guaco_slice_equals(map->path, last))
+        if (!is_file(map) || guaco_slice_equals(map->path, last))
             continue;
         last = map->path;
         if (rank_of(map, executable) != rank)
@@ -315,5 +352,31 @@ guaco__runtime_find(struct guaco__runtime *runtime, int pid,
     guaco__mappings_release(&maps);
     if (rc == GUACO_E_MISSING)
         return guaco_fail(err, rc, 0, "process %d runs no Python", pid);
+    return rc;
+}
+
+int
+guaco__section_find(int pid, const char *name, const char *word,
+                    uint64_t *address, struct guaco_error *err)
+{
+    struct guaco__mappings maps;
+    struct guaco_slice last = {NULL, 0};
+    char link[PATH_MAX];
+
+    int rc = maps_of(&maps, pid, err);
+    if (rc != GUACO_OK)
+        return rc;
+    struct guaco_slice executable = executable_of(pid, link, sizeof link);
+    rc = GUACO_E_MISSING;
+    for (size_t i = 0; i < maps.count && rc == GUACO_E_MISSING; i++) {
+        const struct guaco__mapping *map = &maps.at[i];
+        if (!is_file(map) || guaco_slice_equals(map->path, last))
+            continue;
+        last = map->path;
+        enum rank rank = rank_of(map, executable);
+        if (rank != RANK_OTHER || holds(map->path, word))
+            rc = section_in_map(pid, map, rank, name, address);
+    }
+    guaco__mappings_release(&maps);
     return rc;
 }

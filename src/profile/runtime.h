@@ -37,6 +37,14 @@ int guaco__runtime_find(struct guaco__runtime *runtime, int pid,
                         struct guaco__vmem *memory, struct guaco_error *err);
 
 /*
+ * Where section `name` lies in the process, in the first of its mapped files
+ * that has one: the executable, libpython and files whose path holds `word`
+ * are looked through.  Returns 0, GUACO_E_MISSING, or as above.
+ */
+int guaco__section_find(int pid, const char *name, const char *word,
+                        uint64_t *address, struct guaco_error *err);
+
+/*
  * What one mapped file says, for tests: its image, and where file offset
  * `offset` of it is mapped.  `path` serves as the last resort for the version.
  * Returns as guaco__runtime_find().

@@ -286,11 +286,12 @@ driver_of(struct guaco__stack_reader *r, uint64_t previous, uint64_t *driver)
     return GUACO_E_LOST;
 }
 
-/* Whether this copy is of a generator's frame that runs and has called no
- * other Python frame inline.  A suspended one has no previous frame. */
+/* Whether this copy is of a generator's frame that is under way.  A suspended
+ * one has no previous frame; to 3.13 one that awaits another inline is not
+ * marked as running, but has one. */
 static bool
-may_be_leaf(const struct guaco__stack_reader *r, const struct outside *outside,
-            struct slot *slot)
+is_under_way(const struct guaco__stack_reader *r, const struct outside *outside,
+             struct slot *slot)
 {
     const struct guaco__layout *l = r->world->layout;
 
@@ -298,7 +299,7 @@ may_be_leaf(const struct guaco__stack_reader *r, const struct outside *outside,
         guaco__stack_slot_read(l, outside->address, outside->copy, slot) == 0)
         return false;
     return slot->owner == OWNER_GENERATOR && slot->previous != 0 &&
-           (clears_frames(l) ? slot->function != 0 : is_running(slot));
+           (!clears_frames(l) || slot->function != 0);
 }
 
 /* The generator that `driver` drives at this moment, into *leaf. */
@@ -312,7 +313,7 @@ driven_by(struct guaco__stack_reader *r, uint64_t driver,
         uint64_t above;
         struct slot slot;
         if (r->outside[i].address == driver ||
-            !may_be_leaf(r, &r->outside[i], &slot))
+            !is_under_way(r, &r->outside[i], &slot))
             continue;
         int rc = driver_of(r, slot.previous, &above);
         if (rc != GUACO_OK)

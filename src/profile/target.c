@@ -9,6 +9,7 @@
 
 #include "os/clock.h"
 
+#include "facts.h"
 #include "layout_read.h"
 
 #define TRIES_MAX 32 /* of one round, tears and surprises together */
@@ -30,6 +31,7 @@ struct thread {
     bool has_stack;
     bool is_wanted; /* to be read in the next call of this round */
     bool is_done;   /* was read in this round */
+    struct guaco__fact fact;
 };
 
 /* The state of a lock, as read. */
@@ -65,6 +67,8 @@ struct guaco__target {
     uint64_t rounds;
     uint64_t random; /* where it stands in its sequence */
     struct guaco__target_counts counts;
+    unsigned wants; /* of enum guaco__target_want */
+    struct guaco__facts facts;
 };
 
 /* ---- life ---------------------------------------------------------------------- */
@@ -87,6 +91,7 @@ guaco__target_of_memory(struct guaco__target **target,
         return guaco_fail(err, rc, 0, "profile target");
     }
     self->memory = memory;
+    guaco__facts_init(&self->facts, 0, &self->runtime, memory);
     *target = self;
     return GUACO_OK;
 }
@@ -106,7 +111,15 @@ guaco__target_attach(struct guaco__target **target, int pid,
         rc = guaco__target_of_memory(target, memory, &runtime, err);
     if (rc != GUACO_OK)
         guaco__vmem_close(memory);
+    else
+        (*target)->facts.pid = pid;
     return rc;
+}
+
+void
+guaco__target_want(struct guaco__target *target, unsigned what)
+{
+    target->wants = what;
 }
 
 static void
@@ -114,8 +127,10 @@ threads_release(struct guaco__target *target)
 {
     for (size_t i = 0; i < target->thread_count; i++) {
         guaco__stack_reader_free(target->threads[i].reader);
+        guaco__fact_release(&target->threads[i].fact);
         free(target->threads[i].stack);
     }
+    guaco__facts_forget_names(&target->facts);
     target->thread_count = 0;
     target->is_listed = false;
 }
@@ -135,6 +150,7 @@ guaco__target_free(struct guaco__target *target)
         return;
     threads_release(target);
     interpreters_release(target);
+    guaco__facts_release(&target->facts);
     free(target->threads);
     guaco__stack_world_free(target->world);
     guaco__vmem_close(target->memory);
@@ -217,6 +233,7 @@ thread_add(struct guaco__target *target, uint64_t address, uint32_t interpreter)
     if (thread.stack == NULL)
         return GUACO_E_NOMEM;
     thread.stack->count = 0;
+    guaco__fact_init(&thread.fact);
     rc = guaco__stack_reader_new(&thread.reader, target->world, address);
     if (rc != GUACO_OK) {
         free(thread.stack);
@@ -575,9 +592,54 @@ round_run(struct guaco__target *target, enum guaco__sample_what what)
     return target->is_listed ? GUACO_OK : GUACO_E_CLOSED;
 }
 
-static void
-tell(const struct guaco__target *target, const struct thread *thread,
-     guaco__sample_fn *fn, void *ctx)
+/* The address of the lock that a thread's interpreter uses. */
+static uint64_t
+gil_address(const struct guaco__target *target, const struct interpreter *in)
+{
+    const struct guaco__layout *l = &target->runtime.layout;
+
+    if (has(l->runtime.gil))
+        return target->runtime.address + l->runtime.gil;
+    return word_at(in->copy, l->interpreter.gil_pointer - in->low);
+}
+
+/* What else was asked for. */
+static int
+add_facts(struct guaco__target *target, struct thread *thread,
+          struct guaco__thread_sample *sample)
+{
+    const struct interpreter *in = &target->interpreters[thread->interpreter];
+    struct guaco__asyncio_thread running = {
+        .interpreter = in->address,
+        .state = thread->address,
+        .id = sample->thread_id,
+        .is_only = target->thread_count == 1,
+    };
+    int rc = GUACO_OK;
+
+    guaco__fact_native_id(&target->facts, &thread->fact, sample->thread_id,
+                          guaco__stack_thread_bytes(thread->reader));
+    sample->native_id = thread->fact.native_id;
+    if (sample->holds_gil)
+        sample->state = GUACO__THREAD_HOLDS;
+    else if ((target->wants & GUACO__WANT_STATES) != 0)
+        sample->state = guaco__fact_state(&target->facts, &thread->fact,
+                                          gil_address(target, in));
+    if ((target->wants & GUACO__WANT_NAMES) != 0) {
+        rc = guaco__fact_name(&target->facts, &thread->fact, in->address,
+                              sample->thread_id);
+        sample->name = thread->fact.name;
+    }
+    if (rc == GUACO_OK && (target->wants & GUACO__WANT_TASKS) != 0) {
+        rc = guaco__fact_tasks(&target->facts, &running, &sample->task_count);
+        sample->tasks = target->facts.tasks;
+    }
+    return rc;
+}
+
+static int
+tell(struct guaco__target *target, struct thread *thread, guaco__sample_fn *fn,
+     void *ctx)
 {
     const struct guaco__layout *l = &target->runtime.layout;
     const char *bytes = guaco__stack_thread_bytes(thread->reader);
@@ -589,9 +651,10 @@ tell(const struct guaco__target *target, const struct thread *thread,
         .stack = thread->stack,
     };
 
-    if (has(l->thread.native_thread_id))
-        sample.native_id = (int32_t)word_at(bytes, l->thread.native_thread_id);
-    fn(ctx, &sample);
+    int rc = add_facts(target, thread, &sample);
+    if (rc == GUACO_OK)
+        fn(ctx, &sample);
+    return rc;
 }
 
 int
@@ -604,14 +667,14 @@ guaco__target_sample(struct guaco__target *target, enum guaco__sample_what what,
     target->counts.samples++;
     for (size_t i = 0; i < target->interpreter_count; i++)
         target->interpreters[i].last = target->interpreters[i].gil;
-    for (size_t i = 0; i < target->thread_count; i++) {
-        const struct thread *thread = &target->threads[i];
+    for (size_t i = 0; rc == GUACO_OK && i < target->thread_count; i++) {
+        struct thread *thread = &target->threads[i];
         bool told =
             what == GUACO__SAMPLE_HOLDERS ? thread->is_done : thread->has_stack;
         if (told && !thread->is_wanted)
-            tell(target, thread, fn, ctx);
+            rc = tell(target, thread, fn, ctx);
     }
-    return GUACO_OK;
+    return rc;
 }
 
 const struct guaco__runtime *

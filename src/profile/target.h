@@ -24,12 +24,27 @@
 #define GUACO__TARGET_THREADS_MAX      4096
 #define GUACO__TARGET_INTERPRETERS_MAX 64
 
+/* What a thread does at the moment of a sample. */
+enum guaco__thread_state {
+    GUACO__THREAD_UNKNOWN, /* not asked for, or not permitted */
+    GUACO__THREAD_HOLDS,   /* holds the GIL: Python runs */
+    GUACO__THREAD_WAITS,   /* wants the GIL */
+    GUACO__THREAD_RUNS,    /* on a CPU, or about to be, without the GIL */
+    GUACO__THREAD_IDLE,    /* sleeps, or waits for something else */
+};
+
+/* All is borrowed until the next sample. */
 struct guaco__thread_sample {
     uint64_t thread_id;   /* pthread_t */
-    int32_t native_id;    /* in its own pid namespace; 0: not known (to 3.10) */
+    int32_t native_id;    /* in its own pid namespace; 0: not known */
     uint32_t interpreter; /* 0, 1 ... */
     bool holds_gil;
-    const struct guaco__stack *stack; /* borrowed until the next sample */
+    enum guaco__thread_state state;
+    struct guaco_slice name; /* Python's, else the kernel's; may be empty */
+    /* asyncio's running task and those that wait for it, the nearest first */
+    const struct guaco_slice *tasks;
+    size_t task_count;
+    const struct guaco__stack *stack;
 };
 
 typedef void
@@ -65,6 +80,16 @@ int guaco__target_of_memory(struct guaco__target **target,
                             struct guaco__vmem *memory,
                             const struct guaco__runtime *runtime,
                             struct guaco_error *err);
+
+/* What more is told of each thread, besides its stack. */
+enum guaco__target_want {
+    GUACO__WANT_STATES = 1, /* one more system call a thread and sample */
+    GUACO__WANT_NAMES = 2,  /* nothing, while no thread begins */
+    GUACO__WANT_TASKS = 4,  /* three or more a sample in which a task runs */
+};
+
+/* Ask for a set of them from the next sample on. */
+void guaco__target_want(struct guaco__target *target, unsigned what);
 
 /* NULL is ignored. */
 void guaco__target_free(struct guaco__target *target);

@@ -3,7 +3,8 @@
 #
 # Each fuzz target runs for SECONDS (default 600), see fuzz/run.sh.  Then KILLS
 # processes (default 1000) are killed under load: producers and workers of the
-# core, then whole trees of `guaco work`.  The figures belong into
+# core, then whole trees of `guaco work`; cron meets its oracle, the server ten
+# thousand slow clients and Autobahn.  The figures belong into
 # bench/RESULTS.md, with the commit that is printed last.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,7 +24,10 @@ done
 echo "== $KILLS kills of the core's workers and producers"
 "$build/tests/queue/test_kill" "$KILLS" || failed+=("kills, core")
 
-echo "== $KILLS kills of task workers"
+echo "== cron against the oracle"
+"$build/tests/queue/cron_oracle" 100000 || failed+=("cron")
+
+echo "== $KILLS kills of task workers, slow clients, Autobahn"
 "$py" -m pytest --timeout 14400 -s tests/soak || failed+=("kills, trees")
 
 [ ${#failed[@]} = 0 ] || printf 'failed: %s\n' "${failed[@]}"

@@ -39,6 +39,10 @@ from peers import cpu_model, interpreter, with_packages  # noqa: E402
 from processes import cpu_ns, tree  # noqa: E402
 
 
+PICK_UPS = 300
+GAP_S = 0.03  # before each: everybody is asleep, and the caches are others'
+
+
 @dataclasses.dataclass(frozen=True)
 class System:
     name: str
@@ -155,6 +159,31 @@ def latency(system: System, python: Path | str, guaco: str, count: int, gap: flo
             return wait_for(out, "latency", 3 + count, 60)[3:]
 
 
+def percentiles(values: list[int]) -> str:
+    ordered = sorted(values)
+    return f"{statistics.median(ordered) / 1e6:.2f} / {ordered[int(len(ordered) * 0.99)] / 1e6:.2f}"
+
+
+def bare_wake(count: int, gap: float) -> list[int]:
+    """Nanoseconds from a send to the return of the receive that slept in another process: the floor of a pick-up."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    child = os.fork()
+    if child == 0:
+        try:
+            for _ in range(count):
+                sent = int(theirs.recv(32))
+                theirs.send(str(time.monotonic_ns() - sent).encode())
+        finally:
+            os._exit(0)
+    found = []
+    for _ in range(count):
+        time.sleep(gap)
+        ours.send(str(time.monotonic_ns()).encode())
+        found.append(int(ours.recv(32)))
+    os.waitpid(child, 0)
+    return found
+
+
 def environment(url: str, out: Path) -> dict[str, str]:
     path = f"{HERE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     return dict(os.environ, BENCH_URL=url, BENCH_OUT=str(out), PYTHONPATH=path)
@@ -170,8 +199,7 @@ def measure(system: System, options: argparse.Namespace, own: str) -> str:
         cells.append(f"{max(r[1] for r in runs):,.0f}")
         cells.append(f"{min(r[2] for r in runs):.1f}")
         cells.append(f"{max(jobs(system, python, options.guaco, options.jobs, 4)[1] for _ in range(options.rounds)):,.0f}")
-        quick = sorted(latency(system, python, options.guaco, 60, 0.03))
-        cells.append(f"{statistics.median(quick) / 1e6:.2f} / {quick[int(len(quick) * 0.99)] / 1e6:.2f}")
+        cells.append(percentiles(latency(system, python, options.guaco, PICK_UPS, GAP_S)))
         if options.idle:
             slow = sorted(latency(system, python, options.guaco, 3, options.idle))
             cells.append(f"{statistics.median(slow) / 1e6:.2f} / {slow[-1] / 1e6:.2f}")
@@ -200,6 +228,7 @@ def main() -> int:
           f"best of {options.rounds}\n")
     print("| system | enqueue/s | CPU µs | jobs/s, 1 worker | worker CPU µs | jobs/s, 4 workers "
           "| pick-up ms, p50 / p99 | after idle, p50 / max |\n|---|---|---|---|---|---|---|---|")
+    print(f"| bare socket wake | | | | | | {percentiles(bare_wake(PICK_UPS, GAP_S))} | |")
     for system in SYSTEMS:
         if system.store == "redis" and shutil.which("redis-server") is None:
             print(f"| {system.name} | no redis-server |")

@@ -159,6 +159,7 @@ class Server:
         self.on_exhausted: Callable[[], None] | None = None
         # Descriptors from the supervisor, by name.
         self._extras: dict[str, int] = {}
+        self._meter: int | None = None
         # Of listen(), before it was started.
         self._more_sockets: list[tuple[socket.socket, bool]] = []
 
@@ -172,6 +173,7 @@ class Server:
         *,
         tls: Sequence[bool] | None = None,
         ticket_secret: str | None = None,
+        meter: int | None = None,
     ) -> Server:
         """With the options of a command line, of which some are not ours, and
         descriptors that the supervisor has handed over."""
@@ -184,6 +186,7 @@ class Server:
         server._tls = tls
         server._ticket_secret = ticket_secret
         server._extras = extras
+        server._meter = meter
         return server
 
     # ---- life
@@ -321,6 +324,7 @@ class Server:
             "log": _log_line,
             "exhausted": self.on_exhausted or self.shutdown,
             "extras": self._extras,
+            "meter": self._meter,
             "pool": self._pool,
             "errors": sys.stderr,
             "multiprocess": self._options.get("workers", 1) not in (1, None),

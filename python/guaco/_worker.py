@@ -103,6 +103,7 @@ class WebWorker:
                 self._extras,
                 tls=[bool(s.get("tls")) for s in self._order["sockets"]],
                 ticket_secret=self._order.get("ticket_secret"),
+                meter=self._order.get("meter"),
             )
         except BaseException as exc:
             return self._failed(exc)

@@ -28,7 +28,10 @@
 #include "base/json.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/rand.h"
+#include "os/clock.h"
 #include "os/log_fd.h"
+#include "os/meter.h"
 #include "guaco/http/app.h"
 #include "io/loop.h"
 #include "io/watch.h"
@@ -49,6 +52,8 @@ struct guest {
     int channel;
     int signals;   /* a signalfd */
     int access_fd; /* the supervisor's; -1: standard output */
+    int pulse_fd;  /* -1: nobody watches */
+    struct guaco__meters meters;
     uint32_t grace_ms;
     bool is_draining;
     struct guaco__arena arena; /* holds the first message */
@@ -218,9 +223,14 @@ on_signal(struct guaco__watch *watch, unsigned events)
 static void
 take_extra(struct guest *g, const struct guaco__json *name, int fd)
 {
-    if (name->type == GUACO__JSON_TEXT &&
-        strcmp(name->as.text.at, "access_log") == 0)
+    if (name->type != GUACO__JSON_TEXT)
+        close(fd);
+    else if (strcmp(name->as.text.at, "access_log") == 0)
         g->access_fd = fd;
+    else if (strcmp(name->as.text.at, "pulse") == 0)
+        g->pulse_fd = fd;
+    else if (strcmp(name->as.text.at, "meter") == 0)
+        (void)guaco__meters_map(&g->meters, fd, NULL);
     else
         close(fd);
 }
@@ -289,6 +299,16 @@ take_number(const struct guest *g, const char *name, uint64_t otherwise)
     return value < 0 ? otherwise : (uint64_t)value;
 }
 
+/* A number up to `most`, for workers that shall not all be replaced at once. */
+static uint64_t
+take_chance(uint64_t most)
+{
+    struct guaco__rand rand;
+
+    guaco__rand_init(&rand, guaco__clock_mono_ns() ^ (uint64_t)getpid());
+    return guaco__rand_below(&rand, most + 1);
+}
+
 static void
 take_limits(const struct guest *g, struct guaco__server_limits *l)
 {
@@ -305,6 +325,9 @@ take_limits(const struct guest *g, struct guaco__server_limits *l)
     l->connections_max =
         (uint32_t)take_number(g, "limit_connections", l->connections_max);
     l->requests_max = take_number(g, "limit_max_requests", 0);
+    if (l->requests_max > 0)
+        l->requests_max +=
+            take_chance(take_number(g, "limit_max_requests_jitter", 0));
     l->keep_alive_max =
         (uint32_t)take_number(g, "limit_keep_alive_requests", 0);
     l->head_bytes_max = take_number(g, "limit_head_bytes", l->head_bytes_max);
@@ -424,6 +447,11 @@ take_options(struct guest *g, struct guaco__server_options *options,
         options->server_name = NULL;
     options->has_date = guaco__json_bool(g->options, "date_header", true);
     options->ws_deflate = guaco__json_bool(g->options, "ws_deflate", true);
+    int64_t slot = guaco__json_int(g->hello, "meter", -1);
+    if (g->meters.slots != NULL && slot >= 0 && slot < GUACO__METER_SLOTS) {
+        options->meter = &g->meters.slots[slot];
+        options->pulse_fd = g->pulse_fd;
+    }
     options->on_exhausted = on_exhausted;
     options->ctx = g;
     g->grace_ms = take_ms(g, "timeout_graceful_shutdown", 30000);
@@ -581,6 +609,7 @@ release(struct guest *g)
     guaco__watch_stop(&g->channel_watch);
     guaco__watch_stop(&g->signal_watch);
     guaco__loop_free(g->loop);
+    guaco__meters_close(&g->meters);
     guaco__arena_release(&g->arena);
     free(g->message);
 }
@@ -606,8 +635,11 @@ int
 guaco__command_guest(const struct guaco__command *command,
                      const char *const *args, size_t count)
 {
-    struct guest g = {
-        .channel = find_channel(), .signals = -1, .access_fd = -1};
+    struct guest g = {.channel = find_channel(),
+                      .signals = -1,
+                      .access_fd = -1,
+                      .pulse_fd = -1,
+                      .meters = {.shm = {.fd = -1}}};
     struct guaco_error err = {0};
     int code = GUACO__EXIT_OK;
 

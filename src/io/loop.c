@@ -123,6 +123,20 @@ guaco__loop_abandon(struct guaco__loop *loop)
 
 /* ---- the turn ---- */
 
+static void
+beat(const struct guaco__loop *loop)
+{
+    if (loop->pulse.busy != NULL)
+        loop->pulse.busy(loop->pulse.ctx, loop->now_ns);
+}
+
+static void
+rest(const struct guaco__loop *loop)
+{
+    if (loop->pulse.idle != NULL)
+        loop->pulse.idle(loop->pulse.ctx);
+}
+
 void
 guaco__loop_attach(struct guaco__loop *loop)
 {
@@ -130,6 +144,7 @@ guaco__loop_attach(struct guaco__loop *loop)
         return;
     loop->is_detached = false;
     loop->now_ns = guaco__clock_mono_ns();
+    beat(loop); /* the host may have to wait for its lock */
     if (loop->host.after_wait != NULL)
         loop->host.after_wait(loop->host.ctx);
 }
@@ -174,11 +189,14 @@ poll_uv(struct guaco__loop *loop, bool wait)
     if (block) {
         arm_wake_timer(loop);
         loop->is_detached = true;
+        rest(loop);
         if (loop->host.before_wait != NULL)
             loop->host.before_wait(loop->host.ctx);
     }
-    if (!block)
+    if (!block) {
         loop->now_ns = guaco__clock_mono_ns();
+        beat(loop);
+    }
     guaco__watches_check(loop);
     uv_run(&loop->uv, block ? UV_RUN_ONCE : UV_RUN_NOWAIT);
     guaco__loop_attach(loop);
@@ -239,6 +257,7 @@ guaco__loop_run(struct guaco__loop *loop, enum guaco__loop_mode mode)
         run_turn(loop, mode != GUACO__LOOP_NOWAIT);
     } while (mode == GUACO__LOOP_UNTIL_STOPPED && !loop->is_stopping &&
              !loop->is_abandoned);
+    rest(loop);
     loop->is_stopping = false;
     loop->is_running = false;
     return loop->is_abandoned ? GUACO_E_STATE : GUACO_OK;
@@ -276,6 +295,13 @@ guaco__loop_set_host(struct guaco__loop *loop,
 {
     assert(!loop->is_detached);
     loop->host = host != NULL ? *host : (struct guaco__loop_host){0};
+}
+
+void
+guaco__loop_set_pulse(struct guaco__loop *loop,
+                      const struct guaco__loop_pulse *pulse)
+{
+    loop->pulse = pulse != NULL ? *pulse : (struct guaco__loop_pulse){0};
 }
 
 void

@@ -73,6 +73,22 @@ struct guaco__loop_host {
 void guaco__loop_set_host(struct guaco__loop *loop,
                           const struct guaco__loop_host *host);
 
+/* ---- the pulse ---- */
+
+/* Told when the loop goes on (after each wait, and in each turn that does not
+ * wait) and when it is about to wait or ends its run: for who must find out
+ * from outside that a turn does not end.  Called without the host's lock; does
+ * little. */
+struct guaco__loop_pulse {
+    void (*busy)(void *ctx, uint64_t now_ns);
+    void (*idle)(void *ctx);
+    void *ctx;
+};
+
+/* Install it, copied; NULL: none. */
+void guaco__loop_set_pulse(struct guaco__loop *loop,
+                           const struct guaco__loop_pulse *pulse);
+
 /* ---- end of turn ---- */
 
 /* A function for the end of every turn, when pending writes leave; embedded. */

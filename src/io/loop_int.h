@@ -14,6 +14,7 @@ struct guaco__loop {
     uv_loop_t uv;
     uint64_t now_ns;
     struct guaco__loop_host host;
+    struct guaco__loop_pulse pulse;
     struct guaco__list hooks; /* of struct guaco__turn_hook */
 
     struct guaco__heap timers;

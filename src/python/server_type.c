@@ -30,12 +30,14 @@
 #include "base/log.h"
 #include "loop.h"
 #include "module.h"
+#include "os/meter.h"
 #include "run/tls_settings.h"
 #include "server_options.h"
 
 typedef struct {
     PyObject_HEAD
     struct guaco__server *server; /* NULL once closed */
+    struct guaco__meters meters;  /* of the tree, when there is one */
     struct guaco__asgi *asgi;     /* one of the two */
     struct guaco__wsgi *wsgi;
     PyObject *loop;
@@ -145,6 +147,36 @@ extra_fd(PyObject *hooks, const char *name, int otherwise)
     if (extras != NULL && PyDict_Check(extras))
         fd = PyDict_GetItemString(extras, name);
     return fd == NULL ? otherwise : PyObject_AsFileDescriptor(fd);
+}
+
+/* The slot of the tree's meters that is this process's: hooks["meter"]. */
+static int
+take_meter(ServerObject *self, PyObject *hooks,
+           struct guaco__server_options *into)
+{
+    PyObject *slot = PyDict_GetItemString(hooks, "meter");
+    int fd = extra_fd(hooks, "meter", -1);
+    struct guaco_error err = {0};
+
+    if (PyErr_Occurred())
+        return -1;
+    if (slot == NULL || slot == Py_None || fd < 0)
+        return 0;
+    long index = PyLong_AsLong(slot);
+    if (index == -1 && PyErr_Occurred())
+        return -1;
+    if (index < 0 || index >= GUACO__METER_SLOTS) {
+        PyErr_SetString(PyExc_ValueError, "no such meter");
+        return -1;
+    }
+    int rc = guaco__meters_map(&self->meters, dup(fd), &err);
+    if (rc < 0) {
+        guaco_raise(self->st, rc, &err);
+        return -1;
+    }
+    into->meter = &self->meters.slots[index];
+    into->pulse_fd = extra_fd(hooks, "pulse", -1);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 static int
@@ -335,6 +367,8 @@ make(ServerObject *self, PyObject *callable, const char *interface,
     int rc = read_options(from, hooks, &options);
 
     if (rc == 0)
+        rc = take_meter(self, hooks, &options);
+    if (rc == 0)
         rc = make_with(self, callable, interface, &options, hooks);
     if (rc < 0) /* no server has taken them */
         guaco__statics_release(&options.statics);
@@ -353,6 +387,7 @@ server_end(ServerObject *self)
     self->asgi = NULL;
     self->wsgi = NULL;
     guaco__server_free(server);
+    guaco__meters_close(&self->meters);
     guaco__asgi_free(asgi);
     guaco__wsgi_free(wsgi);
     loop_close(self);

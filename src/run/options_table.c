@@ -223,6 +223,10 @@ const struct guaco__option guaco__option_table[] = {
             "for open requests at shutdown or reload"),
     SECONDS("timeout-worker-start", TREE, "60", HOUR,
             "for a worker to import the application and be ready"),
+    SECONDS("timeout-worker", WEB, "60", HOUR,
+            "in which the loop of a web worker does not move on: its Python "
+            "stacks are logged and it is replaced; 0: never, and so with "
+            "--reload"),
     SECONDS("worker-lifetime", TREE, "0", 366 * 24 * HOUR,
             "after which a worker is replaced; 0: never"),
     SECONDS("grace", TASK, "30", 24 * HOUR,
@@ -238,6 +242,8 @@ const struct guaco__option guaco__option_table[] = {
     COUNT("limit-max-requests-jitter", WEB, "N", "0", 0, 1000000000000,
           "up to so many more, by chance, so that not all are replaced at "
           "once"),
+    BYTES("worker-max-rss", TREE, "0", 0, 1024 * GIB,
+          "of memory with which a worker is replaced; 0: never"),
     COUNT("limit-keep-alive-requests", WEB, "N", "0", 0, 1000000000,
           "requests on one connection; 0: no limit"),
     BYTES("limit-head-bytes", WEB, "32k", 1024, 16 * MIB,

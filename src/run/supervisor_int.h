@@ -15,6 +15,7 @@
 #include "io/timer.h"
 #include "io/tls.h"
 #include "io/watch.h"
+#include "os/meter.h"
 #include "os/process.h"
 #include "run/binds.h"
 #include "run/channel.h"
@@ -67,6 +68,7 @@ struct worker {
     struct guaco__timer lifetime; /* --worker-lifetime */
     unsigned generation;
     uint64_t start_ns;
+    int meter;     /* its slot of tree->meters; -1: none */
     bool has_told; /* the reason of its failure */
 };
 
@@ -113,6 +115,8 @@ struct tree {
     bool must_reap; /* SIGCHLD came */
     int signal_fd;
     struct guaco__watch signal_watch;
+    struct guaco__meters meters; /* of web workers */
+    struct guaco__pulse *pulse;  /* NULL: nobody looks after stuck workers */
     struct guaco__notify notify; /* the service manager */
     struct guaco__log_files logs;
     struct guaco__pid_file pid_file;
@@ -271,6 +275,15 @@ void guaco__keepers_add(struct tree *tree, const struct guaco__json *queues);
  * of its own. */
 int guaco__keepers_open(struct tree *tree, struct guaco_error *err);
 void guaco__keepers_close(struct tree *tree);
+
+/* ---- pulse.c ---- */
+
+/* Look after workers that are stuck or have grown, if the options say so. */
+int guaco__pulse_open(struct tree *tree, struct guaco_error *err);
+void guaco__pulse_close(struct tree *tree);
+
+/* What a web worker tells that its loop moves; -1: nobody wants to know. */
+int guaco__pulse_fd(const struct tree *tree);
 
 /* ---- reload.c ---- */
 

@@ -337,6 +337,10 @@ guaco__tree_open(struct tree *tree, struct guaco_error *err)
         rc = check_tls(tree, err);
     if (rc == GUACO_OK && is_web)
         rc = bind_all(tree, err);
+    if (rc == GUACO_OK && is_web)
+        rc = guaco__meters_open(&tree->meters, err);
+    if (rc == GUACO_OK && is_service)
+        rc = guaco__pulse_open(tree, err);
     if (rc == GUACO_OK && is_service)
         rc = open_service(tree, err);
     if (rc == GUACO_OK && is_service)
@@ -363,6 +367,8 @@ guaco__tree_close(struct tree *tree)
     }
     wait_for_zombies(tree);
     guaco__reload_close(tree);
+    guaco__pulse_close(tree);
+    guaco__meters_close(&tree->meters);
     guaco__keepers_close(tree);
     guaco__signals_close(tree);
     guaco__notify_close(&tree->notify);

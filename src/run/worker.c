@@ -60,6 +60,7 @@ guaco__worker_free(struct worker *w)
         close(w->pidfd);
     if (w->channel >= 0)
         close(w->channel);
+    guaco__meters_give(&w->tree->meters, w->meter);
     guaco__list_remove(&w->link);
     free(w);
 }
@@ -323,8 +324,37 @@ on_channel_watch(struct guaco__watch *watch, unsigned events)
 /* ---- the start ---- */
 
 /* Descriptors that a web worker gets behind its sockets. */
-static const char *const extras[] = {"access_log"};
-#define EXTRAS (sizeof extras / sizeof *extras)
+struct extras {
+    const char *names[3];
+    int fds[3];
+    size_t count;
+};
+
+static void
+add_extra(struct extras *extras, const char *name, int fd)
+{
+    if (fd < 0)
+        return;
+    extras->names[extras->count] = name;
+    extras->fds[extras->count++] = fd;
+}
+
+static struct extras
+extras_of(const struct worker *w)
+{
+    struct extras extras = {.count = 0};
+    int logs[GUACO__LOG_FILES];
+
+    if (w->slot->role != ROLE_WEB)
+        return extras;
+    guaco__log_files_fds(&w->tree->logs, logs);
+    add_extra(&extras, "access_log", logs[GUACO__ACCESS_LOG]);
+    if (w->meter >= 0) {
+        add_extra(&extras, "meter", w->tree->meters.shm.fd);
+        add_extra(&extras, "pulse", guaco__pulse_fd(w->tree));
+    }
+    return extras;
+}
 
 /* What makes all workers open each other's TLS tickets. */
 static void
@@ -339,7 +369,8 @@ write_secret(const struct tree *tree, struct guaco__json_writer *j)
 }
 
 static int
-write_start(const struct worker *w, struct guaco__buf *out)
+write_start(const struct worker *w, const struct extras *extras,
+            struct guaco__buf *out)
 {
     const struct slot *slot = w->slot;
     const struct guaco__options *o = w->tree->setup->options;
@@ -359,9 +390,11 @@ write_start(const struct worker *w, struct guaco__buf *out)
     guaco__json_put_int(&j, slot->concurrency);
     guaco__json_name(&j, "extras"); /* descriptors behind the sockets */
     guaco__json_open(&j, '[');
-    for (size_t i = 0; slot->role == ROLE_WEB && i < EXTRAS; i++)
-        guaco__json_put_text(&j, extras[i]);
+    for (size_t i = 0; i < extras->count; i++)
+        guaco__json_put_text(&j, extras->names[i]);
     guaco__json_close(&j, ']');
+    guaco__json_name(&j, "meter"); /* its slot */
+    guaco__json_put_int(&j, w->meter);
     guaco__json_name(&j, "operands");
     guaco__json_open(&j, '[');
     for (size_t i = 0; i < o->operand_count; i++)
@@ -387,32 +420,21 @@ write_start(const struct worker *w, struct guaco__buf *out)
     return guaco__json_end(&j);
 }
 
-/* The sockets, then the extras. */
-static size_t
-collect_fds(const struct worker *w, int *fds)
-{
-    int logs[GUACO__LOG_FILES];
-    size_t count = 0;
-
-    if (w->slot->role != ROLE_WEB)
-        return 0;
-    for (size_t i = 0; i < w->tree->binds.count; i++)
-        fds[count++] = guaco__binds_fd(&w->tree->binds, i, w->slot->index);
-    guaco__log_files_fds(&w->tree->logs, logs);
-    fds[count++] = logs[GUACO__ACCESS_LOG];
-    assert(count <= GUACO__BINDS_MAX + EXTRAS);
-    return count;
-}
-
 static int
 send_start(struct worker *w, struct guaco_error *err)
 {
     struct guaco__buf text;
-    int fds[GUACO__BINDS_MAX + EXTRAS];
-    size_t count = collect_fds(w, fds);
+    struct extras extras = extras_of(w);
+    int fds[GUACO__BINDS_MAX + sizeof extras.fds / sizeof *extras.fds];
+    size_t count = 0;
 
+    for (size_t i = 0; w->slot->role == ROLE_WEB && i < w->tree->binds.count;
+         i++)
+        fds[count++] = guaco__binds_fd(&w->tree->binds, i, w->slot->index);
+    for (size_t i = 0; i < extras.count; i++)
+        fds[count++] = extras.fds[i];
     guaco__buf_init(&text, GUACO__CHANNEL_MESSAGE_MAX);
-    int rc = write_start(w, &text);
+    int rc = write_start(w, &extras, &text);
     if (rc == GUACO_OK)
         rc = guaco__channel_send(w->channel, guaco__buf_data(&text), text.len,
                                  fds, count);
@@ -518,6 +540,7 @@ guaco__worker_start(struct slot *slot, struct worker **worker,
     w->slot = slot;
     w->pidfd = -1;
     w->channel = -1;
+    w->meter = -1;
     w->generation = tree->generation;
     slot->tried = tree->generation;
     w->start_ns = guaco__clock_mono_ns();
@@ -533,6 +556,8 @@ guaco__worker_start(struct slot *slot, struct worker **worker,
         close(theirs);
     if (rc == GUACO_OK)
         rc = watch_child(w, err);
+    if (rc == GUACO_OK && slot->role == ROLE_WEB)
+        w->meter = guaco__meters_take(&tree->meters, (uint32_t)w->pid);
     if (rc == GUACO_OK && slot->role != ROLE_KEEPER)
         rc = send_start(w, err);
     if (rc != GUACO_OK) {

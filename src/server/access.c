@@ -16,6 +16,7 @@
 #include "base/date.h"
 #include "base/log.h"
 #include "http/fields.h"
+#include "os/meter.h"
 #include "server/exchange.h"
 
 enum {
@@ -67,6 +68,7 @@ guaco__access_init(struct guaco__access *access, struct guaco__loop *loop,
     guaco__buf_init(&access->lines, LINES_MAX_BYTES);
     guaco__timer_init(&access->timer, loop, on_timer);
     access->log = options->log;
+    access->meter = options->meter;
     access->fd = options->access_fd;
     access->format = options->access_format;
     access->stamp_second = -1;
@@ -265,6 +267,7 @@ add(struct guaco__access *access, const struct entry *e)
     stamp(access);
     if (guaco__buf_reserve(&access->lines, most) < 0) {
         access->dropped++;
+        access->dropped_total++;
         return;
     }
     at = guaco__buf_end(&access->lines);
@@ -286,6 +289,14 @@ find_texts(const struct guaco_request *request, struct entry *e)
     }
 }
 
+static void
+count(const struct guaco__access *access, const struct entry *e)
+{
+    if (access->meter != NULL)
+        guaco__meter_request(access->meter, guaco__meter_method_of(e->method),
+                             e->status, e->took_us);
+}
+
 void
 guaco__access_exchange(struct guaco__access *access,
                        const struct guaco__exchange *x)
@@ -299,12 +310,14 @@ guaco__access_exchange(struct guaco__access *access,
         .bytes = x->sent_bytes,
     };
 
+    if (!guaco__access_wants_time(access))
+        return;
+    e.took_us = (guaco__clock_mono_ns() - x->begun_ns) / 1000;
+    count(access, &e);
     if (access->format == GUACO__ACCESS_OFF)
         return;
-    if (access->format == GUACO__ACCESS_COMBINED) {
-        e.took_us = (guaco__clock_mono_ns() - x->begun_ns) / 1000;
+    if (access->format == GUACO__ACCESS_COMBINED)
         find_texts(&x->request, &e);
-    }
     add(access, &e);
 }
 
@@ -323,6 +336,7 @@ guaco__access_refused(struct guaco__access *access,
         .bytes = bytes,
     };
 
+    count(access, &e);
     if (access->format != GUACO__ACCESS_OFF)
         add(access, &e);
 }

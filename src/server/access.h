@@ -26,10 +26,12 @@ struct guaco__access {
     struct guaco__buf lines;
     struct guaco__timer timer;
     const struct guaco_log *log;
+    struct guaco__meter *meter; /* or NULL */
     enum guaco__access_format format;
     int fd;
-    bool is_pipe; /* or a socket or terminal: what may not take a byte */
-    uint64_t dropped;
+    bool is_pipe;     /* or a socket or terminal: what may not take a byte */
+    uint64_t dropped; /* since it was last told */
+    uint64_t dropped_total;
     int64_t stamp_second; /* of the text below */
     char stamp[32];       /* "[23/Nov/2026:12:00:00 +0000]" */
     struct guaco_clock clock;
@@ -47,7 +49,14 @@ int guaco__access_set_fd(struct guaco__access *access, int fd,
 /* Write what can be written without waiting, and free. */
 void guaco__access_release(struct guaco__access *access);
 
-/* A line for an exchange that is over. */
+/* Whether exchanges are to note when they begin. */
+static inline bool
+guaco__access_wants_time(const struct guaco__access *access)
+{
+    return access->format != GUACO__ACCESS_OFF || access->meter != NULL;
+}
+
+/* A line for an exchange that is over; it is counted too. */
 void guaco__access_exchange(struct guaco__access *access,
                             const struct guaco__exchange *x);
 

@@ -147,7 +147,7 @@ conn_free(struct guaco__conn *c)
 
     assert(c->x == NULL);
     guaco__server_peer_gone(server, &c->peer);
-    server->stats.bytes_out += c->stream.sent_bytes;
+    server->stats.bytes_out += c->stream.sent_bytes - c->sent_mark;
     guaco__stream_close(&c->stream);
     guaco__peer_release(&c->peer);
     guaco__buf_release(&c->in);

@@ -50,7 +50,7 @@ struct guaco__conn {
     struct guaco__buf in;
     struct guaco__deadline deadline;      /* for the client's next step */
     struct guaco__deadline send_deadline; /* for its taking of what we send */
-    uint64_t sent_mark;     /* stream.sent_bytes at send_deadline */
+    uint64_t sent_mark;     /* stream.sent_bytes at send_deadline; counted */
     uint64_t skipped_bytes; /* in SKIP */
     uint32_t request_count;
     uint8_t state;         /* enum guaco__conn_state */

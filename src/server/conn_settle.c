@@ -85,6 +85,7 @@ settle_sending(struct guaco__conn *c)
                             GUACO__DEADLINE_SEND,
                             guaco__server_now_ms(c->server));
     }
+    c->server->stats.bytes_out += c->stream.sent_bytes - c->sent_mark;
     c->sent_mark = c->stream.sent_bytes;
 }
 

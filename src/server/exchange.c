@@ -15,6 +15,7 @@
 
 #include "os/clock.h"
 #include "server/conn.h"
+#include "server/metering.h"
 
 enum {
     ARENA_BLOCK_BYTES = 2048 - 64,
@@ -135,12 +136,14 @@ guaco__exchange_new(struct guaco__server *server, struct guaco__conn *conn,
     guaco__spool_init(&x->spool, server->options.limits.spool_bytes);
     server->refs++;
     server->stats.exchanges_open++;
-    if (server->access.format != GUACO__ACCESS_OFF)
+    x->meter_place = -1;
+    if (guaco__access_wants_time(&server->access))
         x->begun_ns = guaco__clock_mono_ns();
     if (!copy_head(x, head, head_at)) {
         guaco__exchange_end(x);
         return NULL;
     }
+    guaco__metering_begin(x);
     return x;
 }
 
@@ -150,6 +153,7 @@ guaco__exchange_end(struct guaco__exchange *x)
     assert(x->conn != NULL);
     assert(x->server->stats.exchanges_open > 0);
     x->server->stats.exchanges_open--;
+    guaco__metering_end(x);
     guaco__spool_release(&x->spool);
     if (x->forwarded != NULL)
         guaco__server_peer_gone(x->server, x->forwarded);

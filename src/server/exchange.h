@@ -70,7 +70,8 @@ struct guaco__exchange {
     struct guaco__h1_decision decision;
     uint64_t length_left; /* of the announced Content-Length */
     uint64_t sent_bytes;  /* of the body, for the log */
-    uint64_t begun_ns;    /* for the log */
+    uint64_t begun_ns;    /* for the log and the meter */
+    int meter_place;      /* private to metering.c; -1: not shown */
 
     struct guaco__socket *socket; /* of a WebSocket, in the arena */
 

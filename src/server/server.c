@@ -16,6 +16,7 @@
 #include "http/fields.h"
 #include "io/tls.h"
 #include "server/conn.h"
+#include "server/metering.h"
 #include "server/server_int.h"
 
 enum {
@@ -56,6 +57,7 @@ guaco__server_options_init(struct guaco__server_options *options)
         .access_fd = -1,
         .server_name = "guaco",
         .has_date = true,
+        .pulse_fd = -1,
         .ws_deflate = true,
     };
     guaco__statics_init(&options->statics);
@@ -169,6 +171,7 @@ on_end_of_turn(struct guaco__turn_hook *hook)
         if (server->options.on_exhausted != NULL)
             server->options.on_exhausted(server->options.ctx);
     }
+    guaco__metering_turn(server);
     check_drained(server);
 }
 
@@ -284,6 +287,7 @@ guaco__server_new(struct guaco__server **out, struct guaco__loop *loop,
         return rc;
     }
     guaco__turn_hook_add(loop, &server->end_of_turn, on_end_of_turn);
+    guaco__metering_start(server);
     *out = server;
     return GUACO_OK;
 }
@@ -319,6 +323,7 @@ guaco__server_free(struct guaco__server *server)
         free(server->listeners[i]);
     }
     server->listener_count = 0;
+    guaco__metering_stop(server);
     guaco__turn_hook_remove(&server->end_of_turn);
     guaco__timer_stop(&server->drain_timer);
     guaco__deadlines_release(&server->deadlines);

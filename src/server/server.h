@@ -32,6 +32,7 @@
 #include "server/statics.h"
 
 struct guaco__loop;
+struct guaco__meter;
 struct guaco_log;
 struct guaco__server;
 struct guaco__tls;
@@ -82,11 +83,15 @@ struct guaco__server_options {
     struct guaco__server_limits limits;
     struct guaco_log *log; /* NULL: silent; outlives the server */
     enum guaco__access_format access_format;
-    int access_fd;           /* borrowed; -1: nowhere; a pipe or a file */
-    const char *server_name; /* the Server field; NULL or "": none; outlives
+    int access_fd;              /* borrowed; -1: nowhere; a pipe or a file */
+    const char *server_name;    /* the Server field; NULL or "": none; outlives
                                 the server ("guaco") */
-    bool has_date;           /* add a Date field (true) */
-    bool ws_deflate;         /* negotiate permessage-deflate (true) */
+    bool has_date;              /* add a Date field (true) */
+    struct guaco__meter *meter; /* counts and shows what is served; outlives
+                                   the server (NULL: nowhere) */
+    int pulse_fd;    /* an eventfd: told when the loop begins to move and nobody
+                     watches (-1); borrowed */
+    bool ws_deflate; /* negotiate permessage-deflate (true) */
     struct guaco__compression compression; /* of responses (off) */
     struct guaco__proxies proxies;         /* whom to believe (nobody) */
     struct guaco__statics statics; /* folders to serve (none); taken by new,

@@ -295,6 +295,51 @@ a_forked_child_refuses_to_run_and_leaves_the_parent_alone(void **state)
     close(fds[1]);
 }
 
+static void
+beat(void *ctx, uint64_t now_ns)
+{
+    (void)ctx;
+    note(now_ns > 0 ? "+" : "?");
+}
+
+static void
+rest(void *ctx)
+{
+    (void)ctx;
+    note("-");
+}
+
+static void
+on_due(struct guaco__timer *timer)
+{
+    (void)timer;
+    note("t");
+}
+
+/* Idle before the host lets go of the thread, busy before it takes it back:
+ * waiting for its lock is not waiting for events. */
+static void
+the_pulse_tells_when_the_loop_moves_and_when_it_waits(void **state)
+{
+    struct guaco__loop *loop = *state;
+    const struct guaco__loop_host host = {before_wait, after_wait, NULL, NULL};
+    const struct guaco__loop_pulse pulse = {beat, rest, NULL};
+    struct guaco__timer timer;
+
+    guaco__timer_init(&timer, loop, on_due);
+    guaco__loop_set_host(loop, &host);
+    guaco__loop_set_pulse(loop, &pulse);
+    guaco__timer_start_ms(&timer, 1);
+    guaco__loop_run(loop, GUACO__LOOP_ONCE);
+    assert_string_equal(trace, "-b+at-");
+    trace[0] = '\0';
+    guaco__loop_run(loop, GUACO__LOOP_NOWAIT);
+    assert_string_equal(trace, "+-");
+    guaco__loop_set_pulse(loop, NULL);
+    guaco__loop_run(loop, GUACO__LOOP_NOWAIT);
+    assert_string_equal(trace, "+-");
+}
+
 int
 main(void)
 {
@@ -308,6 +353,7 @@ main(void)
         TEST(a_running_loop_refuses_to_run_again),
         TEST(a_hook_may_remove_itself_and_the_next),
         TEST(a_guest_is_driven_by_its_descriptor_and_its_timeout),
+        TEST(the_pulse_tells_when_the_loop_moves_and_when_it_waits),
         TEST(a_forked_child_refuses_to_run_and_leaves_the_parent_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

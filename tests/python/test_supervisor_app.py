@@ -50,11 +50,13 @@ def serve(start: Start, tmp_path: pathlib.Path) -> Start:
     return run
 
 
-def get(url: str) -> tuple[int, str]:
-    """GET / on a connection of its own: the status and the body."""
+def get(url: str, path: str = "/") -> tuple[int, str]:
+    """GET on a connection of its own: the status and the body."""
     host, _, port = url.removeprefix("http://").rpartition(":")
     with socket.create_connection((host, int(port)), timeout=DEADLINE_S) as s:
-        s.sendall(b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+        s.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n".encode()
+        )
         reply = b""
         while piece := s.recv(65536):
             reply += piece
@@ -167,3 +169,72 @@ def test_a_guest_in_c_is_served_without_an_interpreter(start: Start) -> None:
     tree.read_until("reloaded")
     assert get(url)[0] == 200
     assert tree.stop() == 0
+
+
+STUCK = """
+import asyncio, os, time
+
+def wait_for_ever():
+    time.sleep(1000)
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise RuntimeError
+    if scope["path"] == "/stuck":
+        wait_for_ever()
+    if scope["path"] == "/slow":
+        await asyncio.sleep(1)
+    if scope["path"] == "/grow":
+        app.memory = b"x" * (64 << 20)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+"""
+
+
+def test_a_stuck_worker_is_shown_and_replaced(
+    serve: Start, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "stuck.py").write_text(STUCK)
+    tree = serve("-w", "1", "--timeout-worker", "300ms", target="stuck:app")
+    url = tree.url()
+    before = get(url)[1]
+    # A coroutine that waits for longer does not hold the loop.
+    assert get(url, "/slow")[0] == 200
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=DEADLINE_S) as s:
+        s.sendall(b"GET /stuck?x=1 HTTP/1.1\r\nHost: t\r\n\r\n")
+        tree.read_until(r"did not move on for 0\.[3-9]\d* s \(--timeout-worker\)")
+        tree.read_until(r"in flight for 0\.[3-9]\d* s: GET /stuck\?x=1")
+        tree.read_until(r"stuck.py:wait_for_ever:5\n.*stuck.py:app:11\n")
+        assert get(url)[1] != before
+        assert s.recv(100) == b""
+    assert tree.stop() == 0
+
+
+def test_a_worker_that_has_grown_is_replaced(
+    serve: Start, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "stuck.py").write_text(STUCK)
+    tree = serve("-w", "1", "--worker-max-rss", "80m", target="stuck:app")
+    url = tree.url()
+    before = get(url, "/grow")[1]
+    tree.read_until("has grown over --worker-max-rss; it is replaced")
+    end = time.monotonic() + DEADLINE_S
+    while get(url)[1] == before:
+        assert time.monotonic() < end
+    assert tree.stop() == 0
+    assert "unexpectedly" not in tree.output
+
+
+def test_a_worker_is_replaced_after_its_requests_and_none_fails(serve: Start) -> None:
+    tree = serve("-w", "1", "--limit-max-requests", "20", "--no-access-log")
+    url = tree.url()
+    seen: set[str] = set()
+    end = time.monotonic() + DEADLINE_S
+    while len(seen) < 3:
+        status, body = get(url)
+        assert status == 200
+        seen.add(body.split()[0])
+        assert time.monotonic() < end
+    assert tree.stop() == 0
+    assert "unexpectedly" not in tree.output

@@ -13,12 +13,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "os/clock.h"
 #include "os/proc.h"
-#include "profile/record.h"
+#include "profile/dump.h"
 #include "supervisor_int.h"
 
 #define LOOK_MIN_MS    20u
@@ -65,17 +66,18 @@ say_calls(const struct worker *w, const char *name, uint64_t now_ns)
 static int
 dump(const struct worker *w, struct guaco__buf *out, struct guaco_error *err)
 {
-    const struct guaco__record_options options = {.threads = true};
+    const char *target_name = w->tree->setup->target;
+    const struct guaco__dump_options options = {
+        .form = GUACO__DUMP_PEOPLE,
+        .pid = w->pid,
+        .command_line = {target_name, strlen(target_name)},
+    };
     struct guaco__target *target = NULL;
-    struct guaco__record *record = NULL;
 
     int rc = guaco__target_attach(&target, w->pid, err);
     if (rc != GUACO_OK)
         return rc;
-    rc = guaco__record_new(&record, target, &options);
-    if (rc == GUACO_OK)
-        rc = guaco__record_dump(record, out);
-    guaco__record_free(record);
+    rc = guaco__dump_write(target, &options, out);
     guaco__target_free(target);
     return rc == GUACO_OK ? rc : guaco_fail(err, rc, 0, "its stacks");
 }

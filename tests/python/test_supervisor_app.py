@@ -205,7 +205,7 @@ def test_a_stuck_worker_is_shown_and_replaced(
         s.sendall(b"GET /stuck?x=1 HTTP/1.1\r\nHost: t\r\n\r\n")
         tree.read_until(r"did not move on for 0\.[3-9]\d* s \(--timeout-worker\)")
         tree.read_until(r"in flight for 0\.[3-9]\d* s: GET /stuck\?x=1")
-        tree.read_until(r"stuck.py:wait_for_ever:5\n.*stuck.py:app:11\n")
+        tree.read_until(r"wait_for_ever \(.*stuck.py:5\)\n +app \(.*stuck.py:11\)\n")
         assert get(url)[1] != before
         assert s.recv(100) == b""
     assert tree.stop() == 0

@@ -41,6 +41,23 @@ class Codec:
     def decode(self, data: Buffer, /) -> Any:
         """PayloadError when data is not one whole payload."""
 
+@final
+class Seal:
+    """Signs or encrypts payloads, and opens them.
+
+    keys are (id, secret); the first one seals, each opens.  The context, at
+    most 1024 bytes, must be the same both times; it is not stored.
+    """
+
+    def __new__(
+        cls, keys: tuple[tuple[bytes, bytes], ...], encrypt: bool, /
+    ) -> Self: ...
+    def close(self, data: bytes, context: bytes, /) -> bytes:
+        """data, sealed."""
+
+    def open(self, data: bytes, context: bytes, /) -> bytes:
+        """What was sealed; PayloadError if we did not seal it so."""
+
 _ResultRow: TypeAlias = tuple[int, int, int, bytes, str]
 """state, attempt, finished_ms, body, reason."""
 _News: TypeAlias = tuple[list[tuple[int, bytes]], _ResultRow | None]

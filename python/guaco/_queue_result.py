@@ -259,7 +259,7 @@ class Result(Generic[R]):
         """The value, or the metadata of a failure."""
         if body:
             try:
-                data = self.queue.serializer.decode(body)
+                data = self.queue._unpack(body, "result", self.id)
             except PayloadError as exc:
                 if state == DONE:
                     raise
@@ -284,8 +284,10 @@ class Result(Generic[R]):
 
     def _events_of(self, news: News) -> list[Event]:
         """What news tells; the task's end comes as one event more."""
-        decode = self.queue.serializer.decode
-        events = [Event(n, *decode(body)) for n, body in news[0]]
+        unpack = self.queue._unpack
+        events = [
+            Event(n, *unpack(body, "event", self.id)) for n, body in news[0]
+        ]
         if self._note(news):
             assert self._ready is not None
             kind, value = _ENDINGS[self._ready[0]], self._decode(*self._ready)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from guaco import _queue_signals as signals
+from guaco import trace
+from guaco._core import PayloadError
 from guaco._queue_errors import CancelExecution, RetryTask, TaskTimeout
 from guaco._queue_task import Task, _current, seconds
 
@@ -62,14 +64,17 @@ class AnyRun(Protocol):
 def load(queue: Queue, run: AnyRun) -> Task:
     """The task of run; raises what is wrong with its record."""
     wrapper = queue.registered(run.name)
-    args, kwargs = queue.serializer.decode(run.body)
+    args, kwargs = queue._unpack(run.body, "task", run.name)
     task = Task(wrapper, tuple(args), kwargs)
     task.id = run.id
     task.attempt = run.attempt
     task.failures = run.failures
     task._run = run
     if headers := run.headers:
-        task.headers = queue.serializer.decode(headers)
+        carried = queue._unpack(headers, "headers", run.name)
+        if not isinstance(carried, dict):
+            raise PayloadError("not a payload: headers are a dict")
+        task.headers = carried
     return task
 
 
@@ -116,7 +121,7 @@ def retry_delay_ms(exc: RetryTask) -> int:
 class Execution:
     """A run from its begin to its end, for workers of every kind."""
 
-    __slots__ = ("queue", "run", "task", "_token", "_entered")
+    __slots__ = ("queue", "run", "task", "_token", "_traced")
 
     def __init__(self, queue: Queue, run: AnyRun) -> None:
         self.queue = queue
@@ -132,6 +137,7 @@ class Execution:
             self._finish_failed(exc)
             return None
         self._token = _current.set(task)
+        self._traced = trace.Entered(task.headers)
         self.queue._signals.send(signals.SIGNAL_EXECUTING, task)
         try:
             self.queue._call_hooks(self.queue._pre_execute, task)
@@ -150,7 +156,11 @@ class Execution:
             queue._call_hooks(queue._post_execute, task, value, exc)
         if not queue._signals.is_empty:
             self._send(task, exc, retried)
+        self._leave(task)
+
+    def _leave(self, task: Task) -> None:
         task._run = None
+        self._traced.leave()
         _current.reset(self._token)
 
     def interrupt(self, exc: BaseException) -> None:
@@ -160,8 +170,7 @@ class Execution:
         self.run.finish(RELEASED)
         self.queue._call_hooks(self.queue._post_execute, task, None, exc)
         self.queue._signals.send(signals.SIGNAL_INTERRUPTED, task)
-        task._run = None
-        _current.reset(self._token)
+        self._leave(task)
 
     def _send(self, task: Task, exc: BaseException | None, retried: bool) -> None:
         send = self.queue._signals.send
@@ -196,7 +205,7 @@ class Execution:
         if not self.queue.results:
             return self.run.finish(DONE)
         try:
-            body = self.queue.serializer.encode(value)
+            body = self.queue._pack(value, "result", self.run.id)
         except Exception as exc:
             log.error("%r: its result: %s", self.task, exc)
             return self._finish_failed(exc)
@@ -221,7 +230,7 @@ class Execution:
         if not self.queue.results:
             return None
         data = describe(exc, self.run.id, self.run.retries_left)
-        return self.queue.serializer.encode(data)
+        return self.queue._pack(data, "result", self.run.id)
 
 
 def perform(

@@ -135,8 +135,8 @@ class Task:
         kept.  Outside of a run it goes nowhere.
         """
         if self._run is not None:
-            encode = self.wrapper.queue.serializer.encode
-            self._run.event(encode([kind, value]))
+            pack = self.wrapper.queue._pack
+            self._run.event(pack([kind, value], "event", self.id))
 
     def progress(self, value: float, message: str | None = None) -> None:
         """An event "progress": value from 0 to 1, and a text."""

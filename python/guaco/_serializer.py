@@ -9,16 +9,14 @@ from __future__ import annotations
 import builtins
 import datetime as dt
 import decimal
-import hashlib
-import hmac
-import io
 import pickle
 import uuid
 import zoneinfo
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from guaco._core import Codec, PayloadError
+from guaco._core import Codec, PayloadError, Seal
+from guaco._queue_seal import Secret, keys_of
 
 __all__ = [
     "BYTES_MAX",
@@ -167,30 +165,14 @@ class TypedSerializer:
         self.decode: Callable[[bytes], Any] = codec.decode
 
 
-class PickleSerializer:
-    """Pickle, by choice: any object, and HMAC-SHA-256 before it is opened.
+class PlainPickle:
+    """Pickle without a signature, for a queue whose seal is its guard."""
 
-    ``secret`` is what all processes of the queue share.  Whoever has it can
-    run code in them: pickle is a program.  Bytes without a valid signature
-    are a PayloadError and are never unpickled.
-    """
-
-    _VERSION: Final = b"\x02"
-    _TAG_BYTES: Final = 32
-
-    def __init__(self, secret: str | bytes, bytes_max: int = BYTES_MAX) -> None:
-        if not secret:
-            raise ValueError("PickleSerializer needs a secret")
-        text = secret.encode() if isinstance(secret, str) else secret
-        # A key of its own, so that a secret used elsewhere signs nothing here.
-        self._key = hashlib.sha256(b"guaco pickle payload\0" + text).digest()
+    def __init__(self, bytes_max: int = BYTES_MAX) -> None:
         self._bytes_max = bytes_max
 
-    def _sign(self, body: bytes | memoryview) -> bytes:
-        return hmac.digest(self._key, body, "sha256")
-
     def encode(self, value: object, /) -> bytes:
-        """The signed pickle of value; TypeError when it cannot be pickled."""
+        """The pickle of value; TypeError when it cannot be pickled."""
         try:
             body = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
         except (pickle.PicklingError, AttributeError) as exc:
@@ -199,15 +181,30 @@ class PickleSerializer:
             raise ValueError(
                 f"the value is larger than {self._bytes_max} bytes when pickled"
             )
-        return self._VERSION + self._sign(body) + body
+        return body
+
+    def decode(self, data: bytes, /) -> Any:
+        """The value.  Who wrote data has its code run here."""
+        return pickle.loads(data)
+
+
+class PickleSerializer:
+    """Pickle, by choice: any object, and HMAC-SHA-256 before it is opened.
+
+    ``secret`` is what all processes of the queue share; of several, newest
+    first, the first signs and all open.  Whoever has it can run code in them:
+    pickle is a program.  Bytes without a valid signature are a PayloadError
+    and are never unpickled.
+    """
+
+    def __init__(self, secret: Secret, bytes_max: int = BYTES_MAX) -> None:
+        self._seal = Seal(keys_of(secret), False)
+        self._pickle = PlainPickle(bytes_max)
+
+    def encode(self, value: object, /) -> bytes:
+        """The signed pickle of value; TypeError when it cannot be pickled."""
+        return self._seal.close(self._pickle.encode(value), b"pickle")
 
     def decode(self, data: bytes, /) -> Any:
         """The value; PayloadError unless the signature is ours."""
-        head = len(self._VERSION)
-        start = head + self._TAG_BYTES
-        if len(data) < start or data[:head] != self._VERSION:
-            raise PayloadError("not a payload: another serializer wrote it")
-        body = memoryview(data)[start:]
-        if not hmac.compare_digest(self._sign(body), data[head:start]):
-            raise PayloadError("not a payload: its signature is not ours")
-        return pickle.load(io.BytesIO(body))
+        return self._pickle.decode(self._seal.open(bytes(data), b"pickle"))

@@ -34,7 +34,8 @@ from typing import (
     overload,
 )
 
-from guaco._core import Broker, Error
+from guaco import trace
+from guaco._core import Broker, Error, Seal
 from guaco._queue_crontab import Crontab, crontab
 from guaco._queue_errors import (
     CancelExecution,
@@ -50,6 +51,7 @@ from guaco._queue_errors import (
 from guaco._queue_local import LocalStore
 from guaco._queue_result import Event, EventStream, Mail, Result
 from guaco._queue_run import log
+from guaco._queue_seal import Secret, seal_of
 from guaco._queue_signals import (
     SIGNAL_CANCELED,
     SIGNAL_COMPLETE,
@@ -78,6 +80,7 @@ from guaco._queue_task import (
 from guaco._serializer import (
     PayloadError,
     PickleSerializer,
+    PlainPickle,
     RemoteError,
     Serializer,
     TypedSerializer,
@@ -186,7 +189,10 @@ class Queue:
     results: whether results are kept; if not, enqueuing gives None.
     result_ttl: how long, seconds or timedelta.
     serializer: "typed" (the default), "pickle", or an object of your own.
-    secret: signs what "pickle" stores; default: GUACO_SECRET_KEY.
+    secret: signs what is stored, and nothing is opened that it did not sign;
+    several, newest first or by id in a dict: the first signs, all open.  For
+    "pickle" it is needed; default: GUACO_SECRET_KEY.
+    encrypt: what is stored is encrypted too (AES-256-GCM).
     zone: the IANA time zone of periodic tasks that name none.
     """
 
@@ -203,14 +209,18 @@ class Queue:
         result_ttl: Seconds = 86400,
         immediate: bool = False,
         serializer: str | Serializer = "typed",
-        secret: str | bytes | None = None,
+        secret: Secret | None = None,
+        encrypt: bool = False,
         zone: str = "UTC",
     ) -> None:
         self.url, default_name = _url_of(where)
         self.name = name or default_name
         self.results = results
         self.result_ttl_s = max(1, round(seconds(result_ttl)))
-        self.serializer = _serializer_of(serializer, secret)
+        self.serializer = _serializer_of(serializer)
+        self._seal: Seal | None = None
+        if secret is not None or encrypt or serializer == "pickle":
+            self._seal = seal_of(secret, encrypt)
         self.zone = zone
         self._lock = threading.Lock()
         self._broker: Broker | None = None
@@ -288,6 +298,25 @@ class Queue:
     def immediate(self, value: bool) -> None:
         if value != (self._local is not None):
             self._local = LocalStore() if value else None
+
+    # ---- payloads ----
+
+    def _pack(self, value: Any, what: str, whose: str | int) -> bytes:
+        """The bytes of a value that is of a task's name, or of an id."""
+        data = self.serializer.encode(value)
+        if self._seal is None:
+            return data
+        return self._seal.close(data, self._context(what, whose))
+
+    def _unpack(self, data: bytes, what: str, whose: str | int) -> Any:
+        """The value; PayloadError when it is not one of this queue's."""
+        if self._seal is not None:
+            data = self._seal.open(bytes(data), self._context(what, whose))
+        return self.serializer.decode(data)
+
+    def _context(self, what: str, whose: str | int) -> bytes:
+        """Where a payload belongs: it opens nowhere else."""
+        return f"{self.name}\0{what}\0{whose}".encode()
 
     # ---- registering ----
 
@@ -399,12 +428,17 @@ class Queue:
 
     # ---- enqueuing ----
 
-    def _record(self, task: Task) -> tuple[Any, ...]:
+    def _record(
+        self, task: Task, is_traced: bool = True
+    ) -> tuple[Any, ...]:
         """The arguments of Broker.put for task."""
         wrapper = task.wrapper
-        body = self.serializer.encode([list(task.args), task.kwargs])
+        name = wrapper.name
+        body = self._pack([list(task.args), task.kwargs], "task", name)
         headers = task.headers
-        head = b"" if headers is None else self.serializer.encode(headers)
+        if is_traced and (carried := trace.headers()):
+            headers = {**carried, **(headers or {})}
+        head = b"" if not headers else self._pack(headers, "headers", name)
         if (
             task.eta is None
             and task.delay is None
@@ -573,7 +607,7 @@ class Queue:
             text = os.environ.get("GUACO_DEPLOYMENT")
             generation = int(text) if text else round(time.time() * 1000)
         everything = tuple(
-            (w.name, w.spec, w.zone, w.catch_up, self._record(Task(w)))
+            (w.name, w.spec, w.zone, w.catch_up, self._record(Task(w), False))
             for w in self._tasks.values()
             if isinstance(w, PeriodicTask)
         )
@@ -682,7 +716,9 @@ class Queue:
             row["args"] = row["kwargs"] = None
             body = row.pop("body")
             with contextlib.suppress(PayloadError, ValueError, TypeError):
-                row["args"], row["kwargs"] = self.serializer.decode(body)
+                row["args"], row["kwargs"] = self._unpack(
+                    body, "task", row["name"]
+                )
         return rows
 
     def purge(self, state: str) -> int:
@@ -706,21 +742,14 @@ def _state_of(state: str, other_than: str) -> int:
     return STATES[state]
 
 
-def _serializer_of(
-    serializer: str | Serializer, secret: str | bytes | None
-) -> Serializer:
+def _serializer_of(serializer: str | Serializer) -> Serializer:
     if not isinstance(serializer, str):
         return serializer
     if serializer == "typed":
         return TypedSerializer()
     if serializer != "pickle":
         raise ValueError(f"serializer is typed or pickle, not {serializer!r}")
-    key = secret or os.environ.get("GUACO_SECRET_KEY")
-    if not key:
-        raise ValueError(
-            'serializer="pickle" needs secret=, or GUACO_SECRET_KEY'
-        )
-    return PickleSerializer(key)
+    return PlainPickle()  # opened by the queue's seal alone
 
 
 class SqliteQueue(Queue):

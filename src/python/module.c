@@ -67,6 +67,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
         return rc;
     Py_VISIT(st->PayloadError);
     Py_VISIT(st->CodecType);
+    Py_VISIT(st->SealType);
     Py_VISIT(st->MailboxType);
     Py_VISIT(st->WatchType);
     Py_VISIT(st->BrokerType);
@@ -85,6 +86,7 @@ module_clear(PyObject *module)
     guaco__gateway_clear(&st->gateway);
     Py_CLEAR(st->PayloadError);
     Py_CLEAR(st->CodecType);
+    Py_CLEAR(st->SealType);
     Py_CLEAR(st->MailboxType);
     Py_CLEAR(st->WatchType);
     Py_CLEAR(st->BrokerType);

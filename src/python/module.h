@@ -19,6 +19,7 @@ struct guaco_state {
     struct guaco__gateway_state gateway;
     PyObject *PayloadError;
     PyTypeObject *CodecType;
+    PyTypeObject *SealType;
     PyTypeObject *MailboxType;
     PyTypeObject *WatchType;
     PyTypeObject *BrokerType;

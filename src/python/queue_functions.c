@@ -123,6 +123,7 @@ int
 guaco__queue_types_add(PyObject *module, struct guaco_state *st)
 {
     if (guaco__codec_type_add(module, st) < 0 ||
+        guaco__seal_type_add(module, st) < 0 ||
         guaco__mailbox_type_add(module, st) < 0 ||
         guaco__watch_type_add(module, st) < 0 ||
         guaco__broker_type_add(module, st) < 0 ||

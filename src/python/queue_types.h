@@ -123,6 +123,7 @@ int guaco__queue_types_add(PyObject *module, struct guaco_state *st);
 /* ---- one for each type: create it, keep it in the state, 0 or -1 ---- */
 
 int guaco__codec_type_add(PyObject *module, struct guaco_state *st);
+int guaco__seal_type_add(PyObject *module, struct guaco_state *st);
 int guaco__mailbox_type_add(PyObject *module, struct guaco_state *st);
 int guaco__watch_type_add(PyObject *module, struct guaco_state *st);
 int guaco__broker_type_add(PyObject *module, struct guaco_state *st);

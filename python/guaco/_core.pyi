@@ -412,3 +412,38 @@ class Server:
 
     def close(self, /) -> None:
         """Abort what is open and close the sockets."""
+
+@final
+class Profile:
+    """Samples of a process.  See guaco.profile."""
+
+    def __new__(
+        cls,
+        pid: int,
+        threads: int,
+        period_us: int,
+        counts_idle: bool,
+        by_function: bool,
+        title: str,
+        /,
+    ) -> Self: ...
+    def start(self) -> None:
+        """Have a native thread sample from now on."""
+
+    def stop(self) -> None:
+        """End the thread of start() and wait for it."""
+
+    def sample(self) -> bool:
+        """Take one; False: the process has ended."""
+
+    def counts(self) -> tuple[int, int, int, bool]:
+        """(samples, stacks, dropped, has_ended)"""
+
+    def render(self, form: int, /) -> bytes:
+        """What was counted, in one of the forms."""
+
+    def dump(self, locals: bool, /) -> bytes:
+        """What each thread does now, as JSON."""
+
+    def close(self) -> None:
+        """Stop and free it; idempotent."""

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "profile_type.h"
 #include "queue_types.h"
 
 struct guaco_state *
@@ -51,6 +52,8 @@ module_exec(PyObject *module)
         return -1;
     if (guaco__gateway_init(module, st) < 0)
         return -1;
+    if (guaco__profile_type_add(module, st) < 0)
+        return -1;
     return PyModule_AddStringConstant(module, "__version__", GUACO_VERSION);
 }
 
@@ -74,6 +77,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(st->KeeperType);
     Py_VISIT(st->RunType);
     Py_VISIT(st->WorkerType);
+    Py_VISIT(st->ProfileType);
     return 0;
 }
 
@@ -93,6 +97,7 @@ module_clear(PyObject *module)
     Py_CLEAR(st->KeeperType);
     Py_CLEAR(st->RunType);
     Py_CLEAR(st->WorkerType);
+    Py_CLEAR(st->ProfileType);
 #define X(name) Py_CLEAR(st->str_##name);
     GUACO_PY_STRINGS(X)
 #undef X

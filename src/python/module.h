@@ -26,6 +26,7 @@ struct guaco_state {
     PyTypeObject *KeeperType;
     PyTypeObject *RunType;
     PyTypeObject *WorkerType;
+    PyTypeObject *ProfileType;
 #define X(name) PyObject *str_##name;
     GUACO_PY_STRINGS(X)
 #undef X

@@ -68,6 +68,7 @@ PUBLIC = {
     "route": "http",
     "server": "server",
     "broker": "queue",
+    "key": "queue",
     "task": "queue",
     "queue": "queue",
     "schedule": "queue",

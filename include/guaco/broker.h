@@ -57,6 +57,7 @@
  * have come to say so.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -140,13 +141,20 @@ GUACO_API int guaco_broker_put_async(struct guaco_broker *broker,
                                      guaco_put_done *done, void *ctx,
                                      struct guaco_error *err);
 
+/* Set aside n (1..10000) ids that no other task gets: *first and those that
+ * follow, for struct guaco_rules. */
+GUACO_API int guaco_broker_reserve(struct guaco_broker *broker, uint32_t n,
+                                   uint64_t *first, struct guaco_error *err);
+
 /* ---- results and events ---- */
 
 /* What is known of a task since event `after`.  Release it when done. */
 struct guaco_news {
     const struct guaco_event *events; /* in order; may have a gap */
     size_t event_count;
-    const struct guaco_result *result; /* NULL: not finished */
+    const struct guaco_result *result;  /* NULL: not finished */
+    const struct guaco_member *members; /* of guaco_broker_members alone */
+    size_t member_count;
     void *store_private;
 };
 
@@ -163,6 +171,16 @@ GUACO_API void guaco_news_release(struct guaco_news *news);
 GUACO_API int
 guaco_broker_read(struct guaco_broker *broker, uint64_t id, uint32_t after,
                   bool take, struct guaco_news *news, struct guaco_error *err);
+
+/*
+ * Read what those ended with that joined task `id` (so far), in order, into
+ * news->members.  They are kept until `id` itself has ended.
+ *
+ * Returns 0 and fills *news (to be released), also when there is none.
+ */
+GUACO_API int
+guaco_broker_members(struct guaco_broker *broker, uint64_t id,
+                     struct guaco_news *news, struct guaco_error *err);
 
 /*
  * As guaco_broker_read, but wait until the result is there.  timeout_ms < 0:
@@ -207,6 +225,8 @@ guaco_broker_unwatch(struct guaco_broker *broker, struct guaco_watch *watch);
 
 struct guaco_queue_stats {
     uint64_t waiting, delayed, running, dead, results, recurring;
+    uint64_t held; /* until those that join them have ended */
+    bool is_paused;
 };
 
 /* Counts of one queue, of one moment.  Costs O(tasks of the queue). */
@@ -218,7 +238,7 @@ guaco_broker_stats(struct guaco_broker *broker, struct guaco_slice queue,
  * tasks `reason` says why. */
 struct guaco_task_info {
     uint64_t id;
-    enum guaco_task_state state; /* WAITING, DELAYED, RUNNING or DEAD */
+    enum guaco_task_state state; /* WAITING, DELAYED, RUNNING, DEAD, HELD */
     uint32_t attempt;            /* runs begun */
     uint32_t failures;           /* runs that failed and were retried */
     uint32_t deaths;             /* counted deaths of a process under it */
@@ -230,7 +250,7 @@ struct guaco_task_info {
 typedef void guaco_list_fn(void *ctx, const struct guaco_task_info *info);
 
 /* Call `fn` for up to `limit` (1..10000) tasks of `queue` in `state` (WAITING,
- * DELAYED, RUNNING or DEAD), in the order in which they would be run, after
+ * DELAYED, RUNNING, DEAD or HELD), in the order in which they would be run, after
  * skipping `offset`.  fn is called before the function returns and must not
  * use the broker. */
 GUACO_API int
@@ -238,8 +258,9 @@ guaco_broker_list(struct guaco_broker *broker, struct guaco_slice queue,
                   enum guaco_task_state state, uint64_t offset, uint32_t limit,
                   guaco_list_fn *fn, void *ctx, struct guaco_error *err);
 
-/* Delete all of `queue` that is in `state` (WAITING, DELAYED, DEAD, or DONE for
- * all results) and say how many.  What runs is left alone. */
+/* Delete all of `queue` that is in `state` (WAITING, DELAYED, HELD, DEAD, or
+ * DONE for all results) and say how many.  What runs is left alone; for those
+ * who waited for a purged task it ended as CANCELED, without a result. */
 GUACO_API int
 guaco_broker_purge(struct guaco_broker *broker, struct guaco_slice queue,
                    enum guaco_task_state state, uint64_t *count,
@@ -253,8 +274,58 @@ guaco_broker_replay(struct guaco_broker *broker, struct guaco_slice queue,
                     uint64_t id, uint64_t *count, struct guaco_error *err);
 
 /*
- * Make `all` the recurring tasks of `queue`: define or replace each, remove
- * those of an older generation that are not in it.  All carry `generation`
+ * Cancel task `id`.  One that does not run yet is gone at once, and its result
+ * is CANCELED with `reason` (at most GUACO_REASON_MAX bytes).  One that runs is
+ * interrupted (on_interrupt of guaco/worker.h, GUACO_E_STATE), not retried, and
+ * its result is CANCELED unless it is DONE in spite of that.
+ *
+ * Returns 0 and in *was the state in which it was found, or GUACO_E_MISSING:
+ * it has ended, or there is no such task.
+ */
+GUACO_API int
+guaco_broker_cancel(struct guaco_broker *broker, uint64_t id,
+                    struct guaco_slice reason, enum guaco_task_state *was,
+                    struct guaco_error *err);
+
+/* Give out no task of `queue` until it is resumed; puts are accepted and what
+ * runs goes on.  It outlives all processes. */
+GUACO_API int
+guaco_broker_pause(struct guaco_broker *broker, struct guaco_slice queue,
+                   bool pause, struct guaco_error *err);
+
+/*
+ * Revoke tasks of `queue` by a key: a task's name, or what a program takes for
+ * one.  A worker asks with the name of each task before it runs and cancels
+ * what is revoked.  It holds until the wall time until_ms (0: without end), with
+ * `once` for the first task only.
+ */
+struct guaco_revocation {
+    struct guaco_slice queue;
+    struct guaco_slice key; /* 1..GUACO_KEY_MAX bytes */
+    int64_t until_ms;
+    bool once;
+};
+
+GUACO_API int guaco_broker_revoke(struct guaco_broker *broker,
+                                  const struct guaco_revocation *revocation,
+                                  struct guaco_error *err);
+/* Take it back; *was says whether there was one that held. */
+GUACO_API int
+guaco_broker_restore(struct guaco_broker *broker, struct guaco_slice queue,
+                     struct guaco_slice key, bool *was,
+                     struct guaco_error *err);
+/* Whether `key` is revoked; `take`: one that holds once is used up by it. */
+GUACO_API int
+guaco_broker_revoked(struct guaco_broker *broker, struct guaco_slice queue,
+                     struct guaco_slice key, bool take, bool *is_revoked,
+                     struct guaco_error *err);
+
+/* ---- recurring tasks ---- */
+
+/*
+ * Make `all` the recurring tasks of `queue` that its deployment defines: define
+ * or replace each, remove those of an older generation that are not in it.
+ * Those that were defined at run time stay, and win over one of their name.  All carry `generation`
  * (milliseconds of the deployment's time will do).  If the store has a newer
  * one for this queue nothing is changed and *stale is set.  An unchanged spec
  * and zone keep their last fire time.
@@ -266,6 +337,36 @@ GUACO_API int
 guaco_broker_recurring(struct guaco_broker *broker, struct guaco_slice queue,
                        uint64_t generation, const struct guaco_recurring *all,
                        size_t n, bool *stale, struct guaco_error *err);
+
+/* Define or replace one of entry->task.queue at run time: it stays until it is
+ * removed, whatever is deployed.  `generation` is ignored; is_paused counts. */
+GUACO_API int guaco_broker_recurring_put(struct guaco_broker *broker,
+                                         const struct guaco_recurring *entry,
+                                         struct guaco_error *err);
+
+/* Remove one; a deployment that defines it brings it back.  GUACO_E_MISSING:
+ * there is none. */
+GUACO_API int
+guaco_broker_recurring_remove(struct guaco_broker *broker,
+                              struct guaco_slice queue, struct guaco_slice name,
+                              struct guaco_error *err);
+
+/* Let one fire no more, or again, also across deployments.  What it missed
+ * while it was paused is gone.  GUACO_E_MISSING: there is none. */
+GUACO_API int
+guaco_broker_recurring_pause(struct guaco_broker *broker,
+                             struct guaco_slice queue, struct guaco_slice name,
+                             bool pause, struct guaco_error *err);
+
+/* last_ms: fired up to there; next_ms: INT64_MAX if it fires no more. */
+typedef void guaco_recurring_fn(void *ctx, const struct guaco_recurring *entry,
+                                int64_t last_ms, int64_t next_ms);
+
+/* Call `fn` for each of `queue` (empty: of all), by queue and name. */
+GUACO_API int
+guaco_broker_recurring_list(struct guaco_broker *broker,
+                            struct guaco_slice queue, guaco_recurring_fn *fn,
+                            void *ctx, struct guaco_error *err);
 
 #ifdef __cplusplus
 }

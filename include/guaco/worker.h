@@ -43,8 +43,9 @@ struct guaco_worker_calls {
     /* guaco_worker_next has something now. */
     void (*on_ready)(void *ctx);
 
-    /* `run` is over its timeout (GUACO_E_TIMEOUT), or was taken away from us
-     * because our lease had ended (GUACO_E_LOST): interrupt it.  Called once
+    /* `run` is over its timeout (GUACO_E_TIMEOUT), was canceled
+     * (GUACO_E_STATE), or was taken away from us because our lease had ended
+     * (GUACO_E_LOST): interrupt it.  Called once
      * for each cause; the run must still be finished.  `run` is good during
      * the call. */
     void (*on_interrupt)(void *ctx, struct guaco_run *run, int why);
@@ -114,6 +115,17 @@ GUACO_API int
 guaco_worker_next(struct guaco_worker *worker, int64_t timeout_ms,
                   struct guaco_run **run, struct guaco_error *err);
 
+/*
+ * As guaco_worker_next, but get up to `max` (at least 1) tasks of one name, as
+ * many as were claimed together; each is to be ended for itself.  Claims are
+ * of as many tasks as slots are free, so a worker for batches needs as many
+ * slots as a batch may have.  Returns as above; *n is 0 unless it is 0.
+ */
+GUACO_API int
+guaco_worker_next_batch(struct guaco_worker *worker, int64_t timeout_ms,
+                        size_t max, struct guaco_run **runs, size_t *n,
+                        struct guaco_error *err);
+
 /* What is to be run; lives until the run is finished. */
 GUACO_API const struct guaco_task *guaco_run_task(const struct guaco_run *run);
 GUACO_API uint64_t guaco_run_id(const struct guaco_run *run);
@@ -123,6 +135,11 @@ GUACO_API uint32_t guaco_run_failures(const struct guaco_run *run);
 GUACO_API uint32_t guaco_run_retries_left(const struct guaco_run *run);
 /* True once the run was interrupted (see on_interrupt). */
 GUACO_API bool guaco_run_interrupted(const struct guaco_run *run);
+/* Why it was interrupted: GUACO_E_TIMEOUT, GUACO_E_STATE (canceled) or
+ * GUACO_E_LOST; 0: it was not. */
+GUACO_API int guaco_run_why(const struct guaco_run *run);
+/* How many tasks joined this one; guaco_broker_members has their results. */
+GUACO_API uint32_t guaco_run_members(const struct guaco_run *run);
 /* Milliseconds to its timeout: INT64_MAX without one, never below 0. */
 GUACO_API int64_t guaco_run_remaining_ms(const struct guaco_run *run);
 
@@ -156,6 +173,8 @@ struct guaco_outcome {
     const struct guaco_task *follow; /* put in the same transaction, when this
                                         outcome ends the task */
     size_t follow_count;             /* 0..1000 */
+    bool pass_on; /* DONE: who waits for this task waits for follow[0] instead
+                     (the next stage of a pipeline) */
 };
 
 /* What became of a run. */

@@ -95,6 +95,7 @@ guaco_broker_open(struct guaco_broker **out, const char *url,
         return rc;
     }
     pthread_mutex_init(&broker->lock, NULL);
+    pthread_mutex_init(&broker->session_lock, NULL);
     pthread_cond_init(&broker->lead_is_free, NULL);
     guaco__list_init(&broker->queues);
     guaco__list_init(&broker->keepers);
@@ -110,11 +111,14 @@ guaco_broker_close(struct guaco_broker *broker)
 {
     if (broker == NULL)
         return;
+    guaco__front_disown(broker, broker->session);
     guaco__hub_stop(broker);
     assert(broker->first == NULL);
     broker->store->ops->close(broker->store);
+    free(broker->store->touched.topics);
     free(broker->store);
     pthread_cond_destroy(&broker->lead_is_free);
+    pthread_mutex_destroy(&broker->session_lock);
     pthread_mutex_destroy(&broker->lock);
     free(broker);
 }
@@ -144,11 +148,15 @@ guaco_broker_put(struct guaco_broker *broker, const struct guaco_task *tasks,
         return rc;
     struct guaco__op op = {.kind = GUACO__OP_PUT,
                            .put = {.tasks = puts.items, .n = puts.n}};
-    rc = guaco__front_run_one(broker, &op, err);
+    rc = guaco__front_allows_puts(broker, &puts, err);
+    if (rc == GUACO_OK)
+        rc = guaco__front_run_one(broker, &op, err);
     for (size_t i = 0; rc == GUACO_OK && i < n; i++) {
         assert(puts.items[i].id != 0);
         ids[i] = puts.items[i].id;
     }
+    if (rc == GUACO_OK)
+        guaco__puts_tell(&puts);
     guaco__puts_release(&puts);
     return rc;
 }
@@ -193,8 +201,10 @@ guaco_broker_put_async(struct guaco_broker *broker,
         free(request);
         return rc;
     }
+    rc = guaco__front_allows_puts(broker, &request->puts, err);
     pthread_mutex_lock(&broker->lock);
-    rc = line_up(broker, request, err);
+    if (rc == GUACO_OK)
+        rc = line_up(broker, request, err);
     pthread_mutex_unlock(&broker->lock);
     if (rc != GUACO_OK) {
         guaco__puts_release(&request->puts);
@@ -250,7 +260,8 @@ static bool
 is_listed_state(enum guaco_task_state state)
 {
     return state == GUACO_TASK_WAITING || state == GUACO_TASK_DELAYED ||
-           state == GUACO_TASK_RUNNING || state == GUACO_TASK_DEAD;
+           state == GUACO_TASK_RUNNING || state == GUACO_TASK_DEAD ||
+           state == GUACO_TASK_HELD;
 }
 
 int
@@ -289,7 +300,7 @@ guaco_broker_purge(struct guaco_broker *broker, struct guaco_slice queue,
     *count = 0;
     if (rc == GUACO_OK && state != GUACO_TASK_WAITING &&
         state != GUACO_TASK_DELAYED && state != GUACO_TASK_DEAD &&
-        state != GUACO_TASK_DONE)
+        state != GUACO_TASK_DONE && state != GUACO_TASK_HELD)
         rc = guaco_fail(err, GUACO_E_INVALID, 0,
                         "tasks of state %d cannot be purged", (int)state);
     if (rc == GUACO_OK)

@@ -31,14 +31,33 @@
 #define GUACO__QUEUES_MAX    255u /* names a store */
 #define GUACO__LEASE_LOOK_MS 5000 /* while tasks run, keepers look at leases */
 #define GUACO__DEAD_TTL_S    (7u * 24 * 3600) /* of the result of a dead task */
+#define GUACO__RESULT_TTL_S  (24u * 3600)     /* where the task says nothing */
+#define GUACO__ASIDE_MAX     1000u /* tasks set aside for limits by a claim */
+#define GUACO__TIME_MS_MAX   (1LL << 52) /* of times that a caller gives */
 
-/* A task on its way in.  `envelope` is opaque (envelope.h). */
+/*
+ * A task on its way in.  `envelope` is opaque (envelope.h).  The rules were
+ * checked by the front and are those of guaco/task.h, but that id and existed
+ * are here, and that the front has counted who joins whom:
+ *
+ * - `hold` others of this op join it, and stand behind it: it is HELD; it has
+ *   no unique key.
+ * - `rules->joins` is 1 plus the index in this op of the one that it joins, as
+ *   its number `member`.
+ *
+ * A put whose unique key is held by another is not stored: it gives that id
+ * and sets existed; if it joins, it ended there as CANCELED.
+ */
 struct guaco__put {
     struct guaco_slice queue;
     struct guaco_slice envelope;
     int64_t due_ms; /* 0, or not after the store's now: ready at once */
     int32_t priority;
-    uint64_t id; /* out */
+    const struct guaco_rules *rules; /* NULL: none */
+    uint32_t hold;
+    uint32_t member;
+    uint64_t id;  /* in: of OP_IDS, or 0; out */
+    bool existed; /* out */
 };
 
 /* A task that a claim gave, or a listing shows. */
@@ -47,7 +66,9 @@ struct guaco__row {
     uint32_t attempt; /* runs begun, this claim included */
     uint32_t failures;
     uint32_t deaths;
-    bool is_suspect; /* claim: nothing else may run beside it */
+    bool is_suspect;  /* claim: nothing else may run beside it */
+    bool has_rules;   /* claim: to be said again at its end */
+    uint32_t members; /* claim: that joined it */
     int64_t since_ms;
     int32_t priority;
     struct guaco_slice envelope; /* claim: gives, free((void *)at) */
@@ -87,16 +108,36 @@ enum guaco__op_kind {
     GUACO__OP_LIST,
     GUACO__OP_PURGE,
     GUACO__OP_REPLAY,
+    GUACO__OP_IDS,
+    GUACO__OP_CANCEL,
+    GUACO__OP_PAUSE,
+    GUACO__OP_REVOKE,
+    GUACO__OP_KEY,
+    GUACO__OP_KEY_LIST,
+    GUACO__OP_LOCK,
+    GUACO__OP_RECUR_PUT,
+    GUACO__OP_RECUR_DROP,
+    GUACO__OP_RECUR_PAUSE,
 };
+
+#define GUACO__OP_LAST GUACO__OP_RECUR_PAUSE
 
 struct guaco__op_put {
     struct guaco__put *tasks;
     size_t n;
 };
 
-/* Up to `max` tasks of one queue.  `alone`: the owner's process runs nothing
+/*
+ * Up to `max` tasks of one queue.  `alone`: the owner's process runs nothing
  * else and will not while this runs; only then may a suspect (a task whose
- * process died) be given, and then it is the only one. */
+ * process died) be given, and then it is the only one.  Nothing is given of a
+ * queue that is paused.
+ *
+ * A task that a limit does not let run is set aside for that limit (still
+ * WAITING), at most GUACO__ASIDE_MAX in one claim, then `more`; it is made
+ * ready again, the first of the queue's order first, when a task of the key
+ * has ended, or by PROMOTE when the rate lets it.
+ */
 struct guaco__op_claim {
     struct guaco_slice queue;
     uint64_t owner;
@@ -106,30 +147,45 @@ struct guaco__op_claim {
     uint32_t count;          /* out */
     bool more;               /* out: others are ready still */
     bool suspects;           /* out: some wait for an owner that is alone */
+    bool revokes;            /* out: the queue has revocations */
 };
 
-/* The end of a run: result, acknowledgement and follow-ups in one step.
- * rc: GUACO_E_LOST when (owner, attempt) does not hold the task any more. */
+/*
+ * The end of a run: result, acknowledgement and follow-ups in one step.  One
+ * that was canceled and ends so without a reason has that of the cancel.
+ * rc: GUACO_E_LOST when (owner, attempt) does not hold the task any more.
+ *
+ * In the same step, here and wherever else a task ends (CANCEL, PURGE, a death
+ * too many): its unique key is free, its limits let others run, and if it joins
+ * another, that has `state` and `body` of it; the last one makes it ready.  If
+ * all must succeed and one did not, the one that waits ends as FAILED with a
+ * result that says so, and so on upwards; `touched` names what ended so.  With
+ * pass_on follow[0] joins in its stead.
+ */
 struct guaco__op_finish {
     uint64_t owner;
     uint64_t id;
     uint32_t attempt;
     enum guaco_task_state state; /* DONE .. CANCELED */
     bool keep;                   /* store a result */
+    bool has_rules;              /* as the claim's row said */
+    bool pass_on;                /* DONE, and follow_count > 0 */
     uint32_t ttl_s;              /* of the result; not 0 */
-    struct guaco_slice body;
+    struct guaco_slice body;     /* also for the one that it joins */
     struct guaco_slice reason;
     struct guaco__put *follow;
     size_t follow_count;
 };
 
-/* Back to the queue.  rc as for finish. */
+/* Back to the queue; if it was canceled meanwhile it ends so, as by a finish
+ * that keeps a result for ttl_s.  rc as for finish. */
 struct guaco__op_release {
     uint64_t owner;
     uint64_t id;
     uint32_t attempt;
     uint64_t delay_ms; /* 0: ready at once */
     bool failed;       /* counts as a failure */
+    bool ended;        /* out: it was canceled */
 };
 
 /* rc as for finish. */
@@ -143,9 +199,12 @@ struct guaco__op_event {
 struct guaco__op_owner {
     struct guaco__owner owner; /* OPEN: in, but for id (out); RENEW: id */
     uint32_t lease_ms;
+    uint64_t *canceled; /* RENEW: out: which of its tasks were; gives, free() */
+    size_t canceled_count;
 };
 
-/* End an owner.  What it ran goes back; counted as a death where it ran alone
+/* End an owner.  Its locks are free.  What it ran goes back, but for what was
+ * canceled; counted as a death where it ran alone
  * if `died`, as suspect.  rc: GUACO_E_MISSING when another was faster. */
 struct guaco__op_reap {
     uint64_t owner;
@@ -166,20 +225,23 @@ struct guaco__op_read {
     uint64_t id;
     uint32_t after;
     bool take;
+    bool members;            /* those instead of events and the result */
     struct guaco_news *news; /* out; guaco_news_release */
 };
 
-/* Move what is due to the ready ones, at most `limit`. */
+/* Move what is due, and what a rate lets run, to the ready ones, at most
+ * `limit`. */
 struct guaco__op_promote {
     uint32_t limit;
     uint32_t count;      /* out */
     int64_t next_due_ms; /* out: INT64_MAX when nothing is delayed */
 };
 
-/* Drop results and events whose time is over, at most `limit`. */
+/* Drop results, events, unique keys, keys and revocations whose time is over,
+ * at most `limit`. */
 struct guaco__op_sweep {
-    uint32_t limit;
-    uint32_t count;      /* out */
+    uint32_t limit;      /* of each kind, or of all */
+    uint32_t count;      /* out: less than limit: no more for now */
     int64_t next_end_ms; /* out: INT64_MAX when there is none */
 };
 
@@ -194,8 +256,25 @@ struct guaco__recur {
     uint64_t generation;
     int32_t priority;
     int64_t last_ms; /* fired up to here; at first the time it was defined */
+    bool is_paused;
+    bool is_run_time;
 };
 
+/* One defined at run time.  The store gives it a generation that it never had,
+ * so that no tick of its former self counts. */
+struct guaco__op_recur_put {
+    const struct guaco__recur *def;
+};
+
+/* RECUR_DROP, RECUR_PAUSE; resuming sets last_ms to now.  rc: MISSING. */
+struct guaco__op_recur_name {
+    struct guaco_slice queue;
+    struct guaco_slice name;
+    bool pause;
+};
+
+/* Of those defined by deployments: one whose name was defined at run time stays
+ * as it is, and a paused one paused. */
 struct guaco__op_recur_set {
     struct guaco_slice queue;
     uint64_t generation;
@@ -210,7 +289,8 @@ struct guaco__op_recur_list {
 };
 
 /* Compare and set last_ms, and put the tasks, in one.  rc: GUACO_E_STATE when
- * last_ms is not `expect_ms` (another fired) or the generation is another;
+ * last_ms is not `expect_ms` (another fired), the generation is another or it
+ * is paused;
  * GUACO_E_MISSING when it is gone. */
 struct guaco__op_tick {
     struct guaco_slice queue;
@@ -250,6 +330,95 @@ struct guaco__op_replay {
     uint64_t count; /* out */
 };
 
+/* Ids that are never given again. */
+struct guaco__op_ids {
+    uint32_t n;
+    uint64_t first; /* out: the first of n that follow each other */
+};
+
+/* rc: GUACO_E_MISSING: there is no such task that has not ended.  A running one
+ * is marked, and OWNER_RENEW tells its owner. */
+struct guaco__op_cancel {
+    uint64_t id;
+    struct guaco_slice reason;
+    uint32_t ttl_s;            /* of the result */
+    enum guaco_task_state was; /* out */
+    uint64_t owner;            /* out: RUNNING: who is to be told */
+};
+
+struct guaco__op_pause {
+    struct guaco_slice queue;
+    bool pause;
+};
+
+enum guaco__revoke_verb {
+    GUACO__REVOKE_SET = 1,
+    GUACO__REVOKE_DROP,
+    GUACO__REVOKE_LOOK,
+    GUACO__REVOKE_TAKE, /* as LOOK, and one that holds once is gone */
+};
+
+/* One whose until_ms has passed is not there. */
+struct guaco__op_revoke {
+    enum guaco__revoke_verb verb;
+    struct guaco_slice queue;
+    struct guaco_slice key;
+    int64_t until_ms; /* SET; 0: without end */
+    bool once;        /* SET */
+    bool was;         /* out, but for SET */
+};
+
+enum guaco__key_verb {
+    GUACO__KEY_PUT = 1,
+    GUACO__KEY_PUT_IF_EMPTY, /* rc: GUACO_E_EXISTS */
+    GUACO__KEY_GET,          /* rc: GUACO_E_MISSING, of TAKE and DROP too */
+    GUACO__KEY_TAKE,
+    GUACO__KEY_DROP,
+    GUACO__KEY_ADD, /* rc: GUACO_E_STATE; the ttl is that of the first */
+};
+
+/* One whose time is over is not there. */
+struct guaco__op_key {
+    enum guaco__key_verb verb;
+    struct guaco_slice key;
+    struct guaco_slice value; /* PUT: in; GET, TAKE: out, gives, free() */
+    uint64_t ttl_ms;          /* PUT, ADD; 0: without end */
+    int64_t amount;           /* ADD */
+    int64_t sum;              /* ADD: out */
+};
+
+typedef void
+guaco__key_list_fn(void *ctx, struct guaco_slice key, struct guaco_slice value);
+
+struct guaco__op_key_list {
+    struct guaco_slice prefix;
+    struct guaco_slice after; /* empty: from the first */
+    uint32_t limit;
+    guaco__key_list_fn *fn;
+    void *ctx;
+};
+
+enum guaco__lock_verb {
+    GUACO__LOCK_TAKE = 1, /* rc: GUACO_E_AGAIN */
+    GUACO__LOCK_RENEW,    /* rc: GUACO_E_LOST, of FREE too */
+    GUACO__LOCK_FREE,
+    GUACO__LOCK_LOOK,
+    GUACO__LOCK_CLEAR, /* free it of all holders */
+};
+
+/* A holder is there until its lease ends, on the clock of leases, or its owner
+ * is reaped. */
+struct guaco__op_lock {
+    enum guaco__lock_verb verb;
+    struct guaco_slice name;
+    uint32_t slots;    /* TAKE */
+    uint64_t owner;    /* TAKE; GUACO_E_LOST when it is not there */
+    uint64_t lease_ms; /* TAKE, RENEW */
+    uint64_t token;    /* RENEW, FREE; TAKE: out, larger than all before */
+    uint32_t holders;  /* out: before a CLEAR */
+    uint64_t free_ms;  /* TAKE: out: AGAIN: in so long a lease ends */
+};
+
 struct guaco__op {
     enum guaco__op_kind kind;
     int rc; /* out, of this op alone */
@@ -272,6 +441,15 @@ struct guaco__op {
         struct guaco__op_list list;
         struct guaco__op_purge purge;
         struct guaco__op_replay replay;
+        struct guaco__op_ids ids;
+        struct guaco__op_cancel cancel;
+        struct guaco__op_pause pause;
+        struct guaco__op_revoke revoke;
+        struct guaco__op_key key;
+        struct guaco__op_key_list key_list;
+        struct guaco__op_lock lock;
+        struct guaco__op_recur_put recur_put;
+        struct guaco__op_recur_name recur_name;
     };
 };
 
@@ -284,7 +462,8 @@ struct guaco__op {
  */
 enum guaco__notice_kind {
     GUACO__NOTICE_TASKS = 1, /* tasks of `queue` are ready */
-    GUACO__NOTICE_TASK,      /* an event or the result of task `id` */
+    GUACO__NOTICE_TASK,      /* an event or the result of task `id`, or news of
+                                another topic: see guaco__topic_owner */
     GUACO__NOTICE_KEEPER,    /* keepers have something to do at due_ms */
 };
 
@@ -295,6 +474,16 @@ struct guaco__notice {
     uint32_t count;                       /* TASKS: how many became ready */
     int64_t due_ms;                       /* KEEPER: 0: at once */
 };
+
+/* Other things that one can wait for are topics beyond all ids of tasks, which
+ * are below 2^62: something was canceled that an owner runs, or the key or lock
+ * of a name changed (or another of the same hash). */
+static inline uint64_t
+guaco__topic_owner(uint64_t owner)
+{
+    return owner | 1ULL << 62;
+}
+uint64_t guaco__topic_key(struct guaco_slice key);
 
 struct guaco__store;
 
@@ -307,11 +496,16 @@ struct guaco__ready {
 struct guaco__touched {
     struct guaco__ready ready[GUACO__QUEUES_MAX];
     size_t n;
-    int64_t due_ms; /* keepers look by then; INT64_MAX: no news for them */
+    int64_t due_ms;   /* keepers look by then; INT64_MAX: no news for them */
+    uint64_t *topics; /* tasks that ended beside those of the ops, and others */
+    size_t topic_count;
+    size_t topic_room;
 };
 
 struct guaco__store_ops {
     const char *scheme; /* without the colon; of several the first */
+    bool has_rules;     /* puts with rules, and the ops from OP_IDS on; else
+                           the front refuses these */
     size_t size;        /* of the whole store struct, bytes */
 
     /* `store` arrives zeroed but for ops and scheme; `rest` is the URL after the scheme
@@ -370,6 +564,8 @@ extern const struct guaco__store_ops guaco__store_sqlite;
 void guaco__touched_reset(struct guaco__touched *touched);
 void guaco__touched_ready(struct guaco__touched *touched,
                           struct guaco_slice queue, uint32_t count);
+/* Those who watch `topic` must look. */
+void guaco__touched_topic(struct guaco__touched *touched, uint64_t topic);
 /* Keepers have something to look at by `due_ms`. */
 static inline void
 guaco__touched_due(struct guaco__touched *touched, int64_t due_ms)
@@ -381,8 +577,39 @@ guaco__touched_due(struct guaco__touched *touched, int64_t due_ms)
 /* Free what `op` gave out, as when its transaction failed. */
 void guaco__op_take_back(struct guaco__op *op);
 
-/* A guaco_news in one block: events are appended in order, then the result;
- * everything is copied.  0 or GUACO_E_NOMEM. */
+/*
+ * A limit's arithmetic (GCRA).  `full_us` is when its bucket is full again.  May
+ * `cost` starts be taken at now_us?  Then their taking is in *full_us and it is
+ * now_us; else when they may be.
+ */
+struct guaco__rate {
+    int64_t interval_us; /* between two starts; 0: any rate */
+    int64_t burst;
+};
+
+struct guaco__rate guaco__rate_of(const struct guaco_limit *limit);
+int64_t guaco__rate_take(const struct guaco__rate *rate, uint32_t cost,
+                         int64_t now_us, int64_t *full_us);
+
+/* What a task that waited for others ends with when one of them failed.  Into
+ * text[0..GUACO_REASON_MAX). */
+struct guaco_slice
+guaco__joined_reason(char *text, uint32_t member, enum guaco_task_state state);
+
+/* The order of their names, as memcmp says it. */
+int
+guaco__recur_order(const struct guaco__recur *a, const struct guaco__recur *b);
+/* A generation for one defined at run time, which `old` (or NULL) had not. */
+uint64_t
+guaco__recur_generation(int64_t now_ms, const struct guaco__recur *old);
+
+/* Whether `text` is a number as a counter has it. */
+bool guaco__key_number(struct guaco_slice text, int64_t *number);
+
+/* A guaco_news in one block: events or members are appended in order, then the
+ * result; everything is copied.  0 or GUACO_E_NOMEM. */
+int
+guaco__news_member(struct guaco_news *news, const struct guaco_member *member);
 int guaco__news_event(struct guaco_news *news, uint32_t number,
                       struct guaco_slice body);
 int

@@ -6,7 +6,7 @@
 #include "base/rand.h"
 #include "memory_int.h"
 
-#define MAP_CAP (1u << 28) /* tasks that run, and results */
+#define MAP_CAP (1u << 28) /* tasks, results, keys of each kind */
 
 static struct memory_store *
 self_of(struct guaco__store *store)
@@ -51,8 +51,15 @@ memory_open(struct guaco__store *store, const char *rest,
         return guaco_fail(err, GUACO_E_INVALID, 0,
                           "memory: takes nothing behind it, not '%s'", rest);
     guaco__heap_init(&self->delayed, is_due_before);
-    guaco__map_init(&self->running, MAP_CAP);
+    guaco__heap_init(&self->unique_ends, guaco__memory_unique_is_before);
+    guaco__heap_init(&self->wakes, guaco__memory_lane_is_before);
+    guaco__heap_init(&self->key_ends, guaco__memory_key_is_before);
+    guaco__map_init(&self->tasks, MAP_CAP);
     guaco__map_init(&self->records, MAP_CAP);
+    guaco__map_init(&self->uniques, MAP_CAP);
+    guaco__map_init(&self->lanes, MAP_CAP);
+    guaco__map_init(&self->keys, MAP_CAP);
+    guaco__map_init(&self->locks, MAP_CAP);
     guaco__list_init(&self->owners);
     store->wait_ms = 0;
     int rc = number_ids(self, err);
@@ -62,36 +69,36 @@ memory_open(struct guaco__store *store, const char *rest,
 /* ---- closing ---- */
 
 static void
-free_heap(struct guaco__heap *heap)
-{
-    struct guaco__heap_node *node;
-
-    while ((node = guaco__heap_min(heap)) != NULL) {
-        guaco__heap_remove(heap, node);
-        guaco__memory_task_free(GUACO__OF(node, struct memory_task, node));
-    }
-}
-
-static void
-free_tasks(struct guaco__list *list)
-{
-    struct guaco__list *link;
-
-    while ((link = guaco__list_shift(list)) != NULL)
-        guaco__memory_task_free(GUACO__OF(link, struct memory_task, link));
-}
-
-static void
 free_queue(struct memory_queue *queue)
 {
     struct guaco__list *link;
 
-    free_heap(&queue->ready);
-    free_heap(&queue->suspects);
-    free_tasks(&queue->dead);
     while ((link = guaco__list_shift(&queue->recur)) != NULL)
         free(GUACO__OF(link, struct memory_recur, link));
+    while ((link = guaco__list_shift(&queue->revokes)) != NULL)
+        free(GUACO__OF(link, struct memory_revoke, link));
     free(queue);
+}
+
+static void
+free_values(struct guaco__map *map)
+{
+    size_t at = 0;
+    void *value;
+
+    while (guaco__map_next(map, &at, NULL, &value))
+        free(value);
+    guaco__map_release(map);
+}
+
+static void
+free_lock(struct memory_lock *lock)
+{
+    struct guaco__list *link;
+
+    while ((link = guaco__list_shift(&lock->holders)) != NULL)
+        free(GUACO__OF(link, struct memory_holder, link));
+    free(lock);
 }
 
 static void
@@ -100,24 +107,36 @@ memory_close(struct guaco__store *store)
     struct memory_store *self = self_of(store);
     struct guaco__list *link;
     size_t at = 0;
-    void *record;
+    void *value;
 
-    free_heap(&self->delayed);
-    while ((link = guaco__list_shift(&self->owners)) != NULL) {
-        struct memory_owner *owner = GUACO__OF(link, struct memory_owner, link);
-        free_tasks(&owner->running);
-        free(owner);
-    }
-    while (guaco__map_next(&self->records, &at, NULL, &record))
-        guaco__memory_record_free(record);
-    guaco__map_release(&self->running);
+    while (guaco__map_next(&self->tasks, &at, NULL, &value))
+        guaco__memory_task_free(value);
+    while ((link = guaco__list_shift(&self->owners)) != NULL)
+        free(GUACO__OF(link, struct memory_owner, link));
+    for (at = 0; guaco__map_next(&self->records, &at, NULL, &value);)
+        guaco__memory_record_free(value);
+    for (at = 0; guaco__map_next(&self->locks, &at, NULL, &value);)
+        free_lock(value);
+    guaco__map_release(&self->tasks);
     guaco__map_release(&self->records);
+    guaco__map_release(&self->locks);
+    free_values(&self->uniques);
+    free_values(&self->lanes);
+    free_values(&self->keys);
     for (size_t i = 0; i < self->queue_count; i++)
         free_queue(self->queues[i]);
     guaco__clock_close(&self->clock);
 }
 
 /* ---- running ---- */
+
+static int
+give_ids(struct memory_store *self, struct guaco__op_ids *ids)
+{
+    ids->first = self->last_id + 1;
+    self->last_id += ids->n;
+    return GUACO_OK;
+}
 
 static int
 run_op(struct memory_store *self, struct guaco__op *op)
@@ -148,6 +167,19 @@ run_op(struct memory_store *self, struct guaco__op *op)
     case GUACO__OP_LIST: return guaco__memory_list(self, &op->list);
     case GUACO__OP_PURGE: return guaco__memory_purge(self, &op->purge);
     case GUACO__OP_REPLAY: return guaco__memory_replay(self, &op->replay);
+    case GUACO__OP_IDS: return give_ids(self, &op->ids);
+    case GUACO__OP_CANCEL: return guaco__memory_cancel(self, &op->cancel);
+    case GUACO__OP_PAUSE: return guaco__memory_pause(self, &op->pause);
+    case GUACO__OP_REVOKE: return guaco__memory_revoke(self, &op->revoke);
+    case GUACO__OP_KEY: return guaco__memory_key(self, &op->key);
+    case GUACO__OP_KEY_LIST: return guaco__memory_key_list(self, &op->key_list);
+    case GUACO__OP_LOCK: return guaco__memory_lock(self, &op->lock);
+    case GUACO__OP_RECUR_PUT:
+        return guaco__memory_recur_put(self, &op->recur_put);
+    case GUACO__OP_RECUR_DROP:
+        return guaco__memory_recur_drop(self, &op->recur_name);
+    case GUACO__OP_RECUR_PAUSE:
+        return guaco__memory_recur_pause(self, &op->recur_name);
     }
     return GUACO_E_STATE;
 }
@@ -216,6 +248,7 @@ memory_hear(struct guaco__store *store, struct guaco__notice *out, size_t max)
 }
 
 const struct guaco__store_ops guaco__store_memory = {
+    .has_rules = true,
     .scheme = "memory",
     .size = sizeof(struct memory_store),
     .open = memory_open,

@@ -216,7 +216,9 @@ weight_of(const struct guaco__op *op)
     switch (op->kind) {
     case GUACO__OP_CLAIM:
     case GUACO__OP_LIST:
+    case GUACO__OP_KEY_LIST:
     case GUACO__OP_RECUR_LIST: return FRAME_WEIGHT;
+    case GUACO__OP_KEY:
     case GUACO__OP_READ: return 1;
     case GUACO__OP_PUT:
     case GUACO__OP_FINISH:
@@ -232,7 +234,15 @@ weight_of(const struct guaco__op *op)
     case GUACO__OP_TICK:
     case GUACO__OP_STATS:
     case GUACO__OP_PURGE:
-    case GUACO__OP_REPLAY: break;
+    case GUACO__OP_REPLAY:
+    case GUACO__OP_IDS:
+    case GUACO__OP_CANCEL:
+    case GUACO__OP_PAUSE:
+    case GUACO__OP_REVOKE:
+    case GUACO__OP_LOCK:
+    case GUACO__OP_RECUR_PUT:
+    case GUACO__OP_RECUR_DROP:
+    case GUACO__OP_RECUR_PAUSE: break;
     }
     return 0;
 }
@@ -534,6 +544,7 @@ remote_pause(struct guaco__store *store)
 }
 
 const struct guaco__store_ops guaco__store_remote = {
+    .has_rules = true,
     .scheme = "memory",
     .size = sizeof(struct remote_store),
     .open = remote_open,

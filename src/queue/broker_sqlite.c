@@ -123,7 +123,9 @@ is_write(const struct guaco__op *op)
     case GUACO__OP_OWNER_LIST:
     case GUACO__OP_RECUR_LIST:
     case GUACO__OP_STATS:
+    case GUACO__OP_KEY_LIST:
     case GUACO__OP_LIST: return false;
+    case GUACO__OP_KEY: return op->key.verb != GUACO__KEY_GET;
     case GUACO__OP_READ: return op->read.take;
     case GUACO__OP_PUT:
     case GUACO__OP_CLAIM:
@@ -138,9 +140,32 @@ is_write(const struct guaco__op *op)
     case GUACO__OP_RECUR_SET:
     case GUACO__OP_TICK:
     case GUACO__OP_PURGE:
-    case GUACO__OP_REPLAY: break;
+    case GUACO__OP_REPLAY:
+    case GUACO__OP_IDS:
+    case GUACO__OP_CANCEL:
+    case GUACO__OP_PAUSE:
+    case GUACO__OP_REVOKE:
+    case GUACO__OP_LOCK:
+    case GUACO__OP_RECUR_PUT:
+    case GUACO__OP_RECUR_DROP:
+    case GUACO__OP_RECUR_PAUSE: break;
     }
     return true;
+}
+
+/* Side by side: by a block of their own, if the present one is too short. */
+static int
+give_ids(struct sqlite_store *self, struct guaco__op_ids *ids)
+{
+    int rc = guaco__sqlite_id_block(self, ids->n);
+
+    for (uint32_t i = 0; i < ids->n && rc == GUACO_OK; i++) {
+        uint64_t id;
+        rc = guaco__sqlite_id(self, &id);
+        if (i == 0)
+            ids->first = id;
+    }
+    return rc;
 }
 
 static int
@@ -172,6 +197,19 @@ run_op(struct sqlite_store *self, struct guaco__op *op)
     case GUACO__OP_LIST: return guaco__sqlite_list(self, &op->list);
     case GUACO__OP_PURGE: return guaco__sqlite_purge(self, &op->purge);
     case GUACO__OP_REPLAY: return guaco__sqlite_replay(self, &op->replay);
+    case GUACO__OP_IDS: return give_ids(self, &op->ids);
+    case GUACO__OP_CANCEL: return guaco__sqlite_cancel(self, &op->cancel);
+    case GUACO__OP_PAUSE: return guaco__sqlite_pause(self, &op->pause);
+    case GUACO__OP_REVOKE: return guaco__sqlite_revoke(self, &op->revoke);
+    case GUACO__OP_KEY: return guaco__sqlite_key(self, &op->key);
+    case GUACO__OP_KEY_LIST: return guaco__sqlite_key_list(self, &op->key_list);
+    case GUACO__OP_LOCK: return guaco__sqlite_lock(self, &op->lock);
+    case GUACO__OP_RECUR_PUT:
+        return guaco__sqlite_recur_put(self, &op->recur_put);
+    case GUACO__OP_RECUR_DROP:
+        return guaco__sqlite_recur_drop(self, &op->recur_name);
+    case GUACO__OP_RECUR_PAUSE:
+        return guaco__sqlite_recur_pause(self, &op->recur_name);
     }
     return GUACO_E_STATE;
 }
@@ -181,7 +219,8 @@ static bool
 is_own(int rc)
 {
     return rc == GUACO_E_LOST || rc == GUACO_E_MISSING || rc == GUACO_E_STATE ||
-           rc == GUACO_E_LIMIT;
+           rc == GUACO_E_LIMIT || rc == GUACO_E_EXISTS || rc == GUACO_E_AGAIN ||
+           rc == GUACO_E_INVALID;
 }
 
 /* ---- transactions ---- */
@@ -311,6 +350,7 @@ sqlite_hear(struct guaco__store *store, struct guaco__notice *out, size_t max)
 }
 
 const struct guaco__store_ops guaco__store_sqlite = {
+    .has_rules = true,
     .scheme = "sqlite",
     .size = sizeof(struct sqlite_store),
     .open = sqlite_open,

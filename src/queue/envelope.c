@@ -2,7 +2,12 @@
 
 #include <assert.h>
 
+#include "broker_int.h"
+
 #define VARINT_MAX 10 /* bytes of a 64-bit LEB128 number */
+#define RATE_MAX   1000000u
+#define YEAR_MS    (366ULL * 24 * 3600 * 1000)
+#define SINCE_TWO  7 /* the first of the numbers of version 2 */
 
 /* ---- limits ---- */
 
@@ -64,6 +69,62 @@ guaco__task_check(const struct guaco_task *task, struct guaco_error *err)
                           GUACO_TASK_PRIORITY_MAX);
     if (task->due_ms < 0 || task->expires_ms < 0)
         return guaco_fail(err, GUACO_E_INVALID, 0, "time before 1970");
+    if (task->retry_jitter_percent > 100)
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "retry_jitter_percent of %u, most 100",
+                          task->retry_jitter_percent);
+    return task->rules == NULL ? GUACO_OK
+                               : guaco__rules_check(task->rules, err);
+}
+
+static int
+check_limit(const struct guaco_limit *limit, struct guaco_error *err)
+{
+    int64_t bucket_us;
+    struct guaco__rate rate;
+
+    if (limit->key.len == 0)
+        return GUACO_OK;
+    if (limit->rate_count > 0 &&
+        (limit->rate_count > RATE_MAX || limit->rate_burst > RATE_MAX ||
+         limit->rate_period_ms < 1 || limit->rate_period_ms > YEAR_MS))
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "limit of %u in %llu ms, not 1 to %u in up to a year",
+                          limit->rate_count,
+                          (unsigned long long)limit->rate_period_ms, RATE_MAX);
+    rate = guaco__rate_of(limit);
+    if (__builtin_mul_overflow(rate.interval_us, rate.burst * 4, &bucket_us))
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "limit whose burst takes an age to fill");
+    if (limit->rate_count > 0 && (int64_t)limit->cost > rate.burst)
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "cost of %u, more than the limit's burst of %lld",
+                          limit->cost, (long long)rate.burst);
+    return check_length("limit's key", limit->key, GUACO_KEY_MAX, err);
+}
+
+int
+guaco__rules_check(const struct guaco_rules *rules, struct guaco_error *err)
+{
+    int rc = check_length("unique key", rules->unique, GUACO_KEY_MAX, err);
+
+    for (unsigned i = 0; i < GUACO_LIMITS_MAX && rc == GUACO_OK; i++)
+        rc = check_limit(&rules->limits[i], err);
+    if (rc != GUACO_OK)
+        return rc;
+    if ((unsigned)rules->unique_until > GUACO_UNIQUE_TIME ||
+        rules->unique_ms > YEAR_MS ||
+        (rules->unique_until == GUACO_UNIQUE_TIME && rules->unique_ms == 0))
+        return guaco_fail(
+            err, GUACO_E_INVALID, 0, "unique until %d and for %llu ms",
+            (int)rules->unique_until, (unsigned long long)rules->unique_ms);
+    for (unsigned i = 1; i < GUACO_LIMITS_MAX; i++)
+        if (rules->limits[i].key.len > 0 &&
+            guaco_slice_equals(rules->limits[0].key, rules->limits[i].key))
+            return guaco_fail(err, GUACO_E_INVALID, 0,
+                              "two limits of a task have one key");
+    if (rules->id >> 62 != 0)
+        return guaco_fail(err, GUACO_E_INVALID, 0, "no id that was reserved");
     return GUACO_OK;
 }
 
@@ -98,10 +159,14 @@ guaco__envelope_write(struct guaco__buf *buf, const struct guaco_task *task)
         task->retry_backoff_percent,
         task->timeout_ms,
         task->result_ttl_s,
+        task->retry_delay_max_ms,
+        task->retry_jitter_percent,
         task->name.len,
         task->headers.len,
     };
-    size_t count = sizeof numbers / sizeof numbers[0];
+    const size_t count = sizeof numbers / sizeof numbers[0];
+    bool is_first =
+        task->retry_delay_max_ms == 0 && task->retry_jitter_percent == 0;
     size_t most = 1 + count * VARINT_MAX + task->name.len + task->headers.len +
                   task->body.len;
 
@@ -111,9 +176,10 @@ guaco__envelope_write(struct guaco__buf *buf, const struct guaco_task *task)
 
     char *start = guaco__buf_end(buf);
     char *at = start;
-    *at++ = GUACO__ENVELOPE_VERSION;
+    *at++ = is_first ? 1 : GUACO__ENVELOPE_VERSION;
     for (size_t i = 0; i < count; i++)
-        at = put_varint(at, numbers[i]);
+        if (!is_first || i < SINCE_TWO || i > SINCE_TWO + 1)
+            at = put_varint(at, numbers[i]);
     guaco__buf_commit(buf, (size_t)(at - start));
 
     /* Cannot fail: the room was reserved. */
@@ -177,7 +243,7 @@ guaco__envelope_read(struct guaco_slice envelope, struct guaco_task *task)
     *task = (struct guaco_task){0};
     if (envelope.len == 0)
         return GUACO_E_PROTO;
-    if (envelope.at[0] != GUACO__ENVELOPE_VERSION)
+    if (envelope.at[0] < 1 || envelope.at[0] > GUACO__ENVELOPE_VERSION)
         return GUACO_E_UNSUPPORTED;
 
     const unsigned char *start = (const unsigned char *)envelope.at;
@@ -191,6 +257,10 @@ guaco__envelope_read(struct guaco_slice envelope, struct guaco_task *task)
     task->retry_backoff_percent = (uint32_t)take_varint(&reader, UINT32_MAX);
     task->timeout_ms = (uint32_t)take_varint(&reader, UINT32_MAX);
     task->result_ttl_s = (uint32_t)take_varint(&reader, UINT32_MAX);
+    if (envelope.at[0] > 1) {
+        task->retry_delay_max_ms = (uint32_t)take_varint(&reader, UINT32_MAX);
+        task->retry_jitter_percent = (uint32_t)take_varint(&reader, 100);
+    }
     size_t name_len = take_varint(&reader, GUACO_TASK_NAME_MAX);
     size_t headers_len = take_varint(&reader, GUACO_TASK_HEADERS_MAX);
     task->name = take_bytes(&reader, name_len);

@@ -99,6 +99,10 @@ announce_op(struct guaco_broker *broker, const struct guaco__op *op)
         announce_task(broker, op->finish.id);
     else if (op->kind == GUACO__OP_EVENT)
         announce_task(broker, op->event.id);
+    else if (op->kind == GUACO__OP_RELEASE && op->release.ended)
+        announce_task(broker, op->release.id);
+    else if (op->kind == GUACO__OP_CANCEL && op->cancel.owner != 0)
+        announce_task(broker, guaco__topic_owner(op->cancel.owner));
     else if (op->kind == GUACO__OP_OWNER_REAP)
         for (size_t i = 0; i < op->reap.dead_count; i++)
             announce_task(broker, op->reap.dead[i]);
@@ -113,6 +117,8 @@ announce_commit(struct guaco_broker *broker, struct guaco__op *const *ops,
 
     for (size_t i = 0; i < n; i++)
         announce_op(broker, ops[i]);
+    for (size_t i = 0; i < touched->topic_count; i++)
+        announce_task(broker, touched->topics[i]);
     for (size_t i = 0; i < touched->n; i++) {
         struct guaco__notice notice = {.kind = GUACO__NOTICE_TASKS,
                                        .count = touched->ready[i].count};
@@ -272,10 +278,36 @@ guaco__front_run(struct guaco_broker *broker, struct guaco__op *ops, size_t n,
 }
 
 int
+guaco__front_allows(const struct guaco_broker *broker, enum guaco__op_kind kind,
+                    struct guaco_error *err)
+{
+    if (kind < GUACO__OP_IDS || broker->store->ops->has_rules)
+        return GUACO_OK;
+    return guaco_fail(err, GUACO_E_UNSUPPORTED, 0,
+                      "%s: this store has no rules, keys or locks",
+                      broker->store->ops->scheme);
+}
+
+int
+guaco__front_allows_puts(const struct guaco_broker *broker,
+                         const struct guaco__puts *puts,
+                         struct guaco_error *err)
+{
+    for (size_t i = 0; i < puts->n; i++)
+        if (puts->items[i].rules != NULL)
+            return guaco__front_allows(broker, GUACO__OP_IDS, err);
+    return GUACO_OK;
+}
+
+int
 guaco__front_run_one(struct guaco_broker *broker, struct guaco__op *op,
                      struct guaco_error *err)
 {
-    int rc = guaco__front_run(broker, op, 1, err);
+    int rc = guaco__front_allows(broker, op->kind, err);
+
+    if (rc != GUACO_OK)
+        return rc;
+    rc = guaco__front_run(broker, op, 1, err);
 
     if (rc == GUACO_OK && op->rc != GUACO_OK)
         return guaco_fail(err, op->rc, 0, "%s", guaco_strerror(op->rc));
@@ -399,7 +431,24 @@ void
 guaco__touched_reset(struct guaco__touched *touched)
 {
     touched->n = 0;
+    touched->topic_count = 0;
     touched->due_ms = INT64_MAX;
+}
+
+/* Without memory they are not told: then who waits finds out when it looks. */
+void
+guaco__touched_topic(struct guaco__touched *touched, uint64_t topic)
+{
+    if (touched->topic_count == touched->topic_room) {
+        size_t room = touched->topic_room == 0 ? 16 : touched->topic_room * 2;
+        uint64_t *topics =
+            realloc(touched->topics, room * sizeof *touched->topics);
+        if (topics == NULL)
+            return;
+        touched->topics = topics;
+        touched->topic_room = room;
+    }
+    touched->topics[touched->topic_count++] = topic;
 }
 
 void

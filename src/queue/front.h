@@ -72,6 +72,8 @@ struct guaco_broker {
     struct guaco__list keepers;               /* ... for KEEPER */
     struct guaco__list tasks[GUACO__BUCKETS]; /* ... for TASK, by id */
     struct guaco__hub hub;
+    pthread_mutex_t session_lock; /* guards session; taken before lock */
+    uint64_t session; /* this process as an owner of locks; 0: not yet */
 };
 
 /* ---- running ---- */
@@ -91,6 +93,23 @@ int guaco__front_run_one(struct guaco_broker *broker, struct guaco__op *op,
 /* Whether ops that failed so may be run once more: surely nothing of them
  * happened, and it need not be the store that is at fault. */
 bool guaco__front_may_repeat(int rc);
+
+/* GUACO_E_UNSUPPORTED for an op, or tasks (with rules), that the store of this
+ * broker does not have. */
+struct guaco__puts;
+int guaco__front_allows(const struct guaco_broker *broker,
+                        enum guaco__op_kind kind, struct guaco_error *err);
+int guaco__front_allows_puts(const struct guaco_broker *broker,
+                             const struct guaco__puts *puts,
+                             struct guaco_error *err);
+
+/* Register this process as an owner; end one that did not die. */
+int guaco__front_owner(struct guaco_broker *broker, uint32_t lease_ms,
+                       uint64_t *owner, struct guaco_error *err);
+void guaco__front_disown(struct guaco_broker *broker, uint64_t owner);
+
+/* 1 to GUACO_KEY_MAX bytes, or GUACO_E_INVALID. */
+int guaco__key_check(struct guaco_slice key, struct guaco_error *err);
 
 /* ---- listening ---- */
 
@@ -136,6 +155,8 @@ struct guaco__puts {
 int guaco__puts_init(struct guaco__puts *puts, const struct guaco_task *tasks,
                      size_t n, bool copy_queues, struct guaco_error *err);
 void guaco__puts_release(struct guaco__puts *puts);
+/* They were stored: fill what rules->existed points to. */
+void guaco__puts_tell(const struct guaco__puts *puts);
 
 /* ---- the hub ---- */
 

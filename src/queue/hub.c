@@ -25,6 +25,8 @@ answer(struct guaco__request *request, int rc, const struct guaco_error *err)
 
     for (size_t i = 0; i < n; i++)
         request->ids[i] = request->puts.items[i].id;
+    if (rc == GUACO_OK)
+        guaco__puts_tell(&request->puts);
     request->done(request->ctx, rc, rc == GUACO_OK ? NULL : err, request->ids,
                   n);
     guaco__puts_release(&request->puts);

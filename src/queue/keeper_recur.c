@@ -32,6 +32,8 @@ guaco__keeper_load_recurs(struct guaco_keeper *keeper)
     for (size_t i = 0; i < op.recur_list.n; i++) {
         struct keeper_recur *recur = &keeper->recurs[keeper->recur_count];
         recur->def = keeper->defs[i];
+        if (recur->def.is_paused)
+            continue;
         /* One whose zone is missing on this machine is another keeper's. */
         if (guaco_schedule_new(&recur->schedule, recur->def.spec,
                                recur->def.zone, NULL, NULL) == GUACO_OK)

@@ -16,6 +16,10 @@ hand_out(struct guaco__life *life, const struct guaco__life_terms *terms)
     const struct guaco_task *task = terms->task;
 
     assert(life->state == GUACO__LIFE_CLAIMED);
+    if (life->is_canceled) {
+        life->state = GUACO__LIFE_ENDED;
+        return GUACO__LIFE_CANCELED;
+    }
     if (task->expires_ms != 0 && task->expires_ms < terms->wall_ms) {
         life->state = GUACO__LIFE_ENDED;
         return GUACO__LIFE_EXPIRE;
@@ -47,6 +51,21 @@ tick(struct guaco__life *life, const struct guaco__life_terms *terms)
     return GUACO__LIFE_KILL;
 }
 
+/* Its runner is told at once, also one that is over its timeout already: the
+ * grace is the first cause's. */
+static enum guaco__life_action
+cancel(struct guaco__life *life, const struct guaco__life_terms *terms)
+{
+    bool is_new = !life->is_canceled && !life->is_lost;
+
+    life->is_canceled = true;
+    if (is_new && life->state == GUACO__LIFE_RUNNING)
+        return interrupt(life, terms);
+    return is_new && life->state == GUACO__LIFE_INTERRUPTED
+               ? GUACO__LIFE_INTERRUPT
+               : GUACO__LIFE_NOTHING;
+}
+
 static enum guaco__life_action
 lose(struct guaco__life *life, const struct guaco__life_terms *terms)
 {
@@ -73,6 +92,7 @@ guaco__life_step(struct guaco__life *life, enum guaco__life_event event,
     case GUACO__LIFE_HAND_OUT: return hand_out(life, terms);
     case GUACO__LIFE_TICK: return tick(life, terms);
     case GUACO__LIFE_LOST: return lose(life, terms);
+    case GUACO__LIFE_CANCEL: return cancel(life, terms);
     case GUACO__LIFE_GIVE_UP:
         if (life->is_lost || life->is_given_up)
             return GUACO__LIFE_NOTHING;
@@ -99,28 +119,36 @@ guaco__life_next_ns(const struct guaco__life *life)
 /* ---- outcomes ---- */
 
 /* The delay before the run that follows `failures` failed ones. */
+/* The delay by the task's rules: backed off, capped, and a part of it at
+ * random, lest all that failed together come again together. */
 static uint64_t
-retry_delay_ms(const struct guaco_task *task, uint32_t failures)
+retry_delay_ms(const struct guaco__case *about)
 {
+    const struct guaco_task *task = about->task;
+    uint64_t most =
+        task->retry_delay_max_ms == 0 ? DELAY_MS_MAX : task->retry_delay_max_ms;
     double delay = task->retry_delay_ms;
     double factor = task->retry_backoff_percent == 0
                         ? 1.0
                         : task->retry_backoff_percent / 100.0;
 
-    for (uint32_t i = 0; i < failures && delay < (double)DELAY_MS_MAX &&
+    for (uint32_t i = 0; i < about->failures && delay < (double)most &&
                          delay > 0 && factor != 1.0;
          i++)
         delay *= factor;
-    return delay < (double)DELAY_MS_MAX ? (uint64_t)delay : DELAY_MS_MAX;
+    if (delay > (double)most)
+        delay = (double)most;
+    double random = delay * task->retry_jitter_percent / 100.0;
+    return (uint64_t)(delay - random * (about->dice / 4294967296.0));
 }
 
 static struct guaco__verdict
-retried(const struct guaco_task *task, uint32_t failures,
-        const struct guaco_outcome *outcome, bool failed)
+retried(const struct guaco__case *about, const struct guaco_outcome *outcome,
+        bool failed)
 {
     uint64_t delay_ms = outcome->retry_delay_ms >= 0
                             ? (uint64_t)outcome->retry_delay_ms
-                            : retry_delay_ms(task, failures);
+                            : retry_delay_ms(about);
 
     return (struct guaco__verdict){
         .failed = failed,
@@ -129,38 +157,39 @@ retried(const struct guaco_task *task, uint32_t failures,
 }
 
 static struct guaco__verdict
-ended(enum guaco_task_state state, const struct guaco_outcome *outcome,
-      size_t result_bytes_max)
+ended(const struct guaco__case *about, enum guaco_task_state state,
+      const struct guaco_outcome *outcome)
 {
     struct guaco__verdict verdict = {
         .ends = true,
         .state = state,
-        .keep = outcome->keep,
-        .keep_body = outcome->keep,
+        .keep = outcome->keep || about->is_canceled,
+        .keep_body = outcome->keep || about->has_rules,
     };
 
-    if (!outcome->keep || outcome->body.len <= result_bytes_max)
+    if (outcome->body.len <= about->result_bytes_max || !verdict.keep_body)
         return verdict;
-    verdict.state = GUACO_TASK_FAILED;
     verdict.keep_body = false;
+    verdict.state = GUACO_TASK_FAILED;
     verdict.reason = "the result is larger than result_bytes_max";
     return verdict;
 }
 
 struct guaco__verdict
-guaco__verdict(const struct guaco_task *task, uint32_t failures,
-               const struct guaco_outcome *outcome, size_t result_bytes_max)
+guaco__verdict(const struct guaco__case *about,
+               const struct guaco_outcome *outcome)
 {
+    if (about->is_canceled && outcome->kind != GUACO_OUTCOME_DONE)
+        return ended(about, GUACO_TASK_CANCELED, outcome);
     switch (outcome->kind) {
-    case GUACO_OUTCOME_DONE:
-        return ended(GUACO_TASK_DONE, outcome, result_bytes_max);
+    case GUACO_OUTCOME_DONE: return ended(about, GUACO_TASK_DONE, outcome);
     case GUACO_OUTCOME_FAILED:
-        if (failures < task->retries)
-            return retried(task, failures, outcome, true);
-        return ended(GUACO_TASK_FAILED, outcome, result_bytes_max);
-    case GUACO_OUTCOME_RETRY: return retried(task, failures, outcome, false);
+        if (about->failures < about->task->retries)
+            return retried(about, outcome, true);
+        return ended(about, GUACO_TASK_FAILED, outcome);
+    case GUACO_OUTCOME_RETRY: return retried(about, outcome, false);
     case GUACO_OUTCOME_CANCELED:
-        return ended(GUACO_TASK_CANCELED, outcome, result_bytes_max);
+        return ended(about, GUACO_TASK_CANCELED, outcome);
     case GUACO_OUTCOME_RELEASED: break;
     }
     return (struct guaco__verdict){0};

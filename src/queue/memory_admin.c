@@ -23,12 +23,14 @@ guaco__memory_stats(struct memory_store *self, const struct guaco__op_stats *op)
 
     if (queue == NULL)
         return GUACO_OK;
-    stats->waiting = queue->ready.count + queue->suspects.count;
+    stats->waiting = queue->waiting_count;
     stats->delayed = count_of(&queue->delayed);
     stats->running = queue->running;
     stats->dead = count_of(&queue->dead);
     stats->results = queue->results;
     stats->recurring = count_of(&queue->recur);
+    stats->held = count_of(&queue->held);
+    stats->is_paused = queue->is_paused;
     return GUACO_OK;
 }
 
@@ -103,6 +105,8 @@ collect(struct memory_store *self, const struct memory_queue *queue,
         add_list(rows, &queue->delayed, queue);
     } else if (state == GUACO_TASK_DEAD) {
         add_list(rows, &queue->dead, queue);
+    } else if (state == GUACO_TASK_HELD) {
+        add_list(rows, &queue->held, queue);
     } else {
         for (struct guaco__list *l = head->next; l != head; l = l->next)
             add_list(rows, &GUACO__OF(l, struct memory_owner, link)->running,
@@ -147,23 +151,22 @@ guaco__memory_list(struct memory_store *self, const struct guaco__op_list *op)
 
 /* ---- purge ---- */
 
-/* Free the tasks of a list; those in a heap are taken out of theirs. */
+/* End the tasks of a list.  What ends by it in turn (a task that waited for
+ * others) may be of the same list, but what is made ready is not waited for: it
+ * goes to another or stays. */
 static uint64_t
-purge_tasks(struct memory_store *self, enum guaco_task_state state,
-            struct guaco__list *list)
+purge_tasks(struct memory_store *self, struct guaco__list *list, size_t most)
 {
     struct guaco__list *link;
     uint64_t count = 0;
 
-    while ((link = guaco__list_shift(list)) != NULL) {
+    while (count < most && (link = guaco__list_first(list)) != NULL) {
         struct memory_task *task = GUACO__OF(link, struct memory_task, link);
-        if (state == GUACO_TASK_DELAYED)
-            guaco__heap_remove(&self->delayed, &task->node);
-        else if (state == GUACO_TASK_WAITING)
-            guaco__heap_remove(task->is_suspect ? &task->queue->suspects
-                                                : &task->queue->ready,
-                               &task->node);
-        guaco__memory_task_free(task);
+        bool is_end = task->place != PLACE_DEAD;
+        guaco__memory_take(self, task);
+        if (is_end)
+            guaco__memory_rules_end(self, task, GUACO_TASK_CANCELED, NULL, 0);
+        guaco__memory_drop(self, task);
         count++;
     }
     return count;
@@ -201,10 +204,12 @@ guaco__memory_purge(struct memory_store *self, struct guaco__op_purge *op)
         return GUACO_OK;
     if (op->state == GUACO_TASK_DONE)
         return purge_results(self, queue, &op->count);
-    op->count = purge_tasks(self, op->state,
-                            op->state == GUACO_TASK_WAITING   ? &queue->waiting
-                            : op->state == GUACO_TASK_DELAYED ? &queue->delayed
-                                                              : &queue->dead);
+    struct guaco__list *list = op->state == GUACO_TASK_WAITING ? &queue->waiting
+                               : op->state == GUACO_TASK_DELAYED
+                                   ? &queue->delayed
+                               : op->state == GUACO_TASK_HELD ? &queue->held
+                                                              : &queue->dead;
+    op->count = purge_tasks(self, list, count_of(list));
     return GUACO_OK;
 }
 
@@ -213,7 +218,7 @@ guaco__memory_purge(struct memory_store *self, struct guaco__op_purge *op)
 static void
 revive(struct memory_store *self, struct memory_task *task)
 {
-    guaco__list_remove(&task->link);
+    guaco__memory_take(self, task);
     guaco__memory_forget(self, task->id);
     free(task->reason);
     task->reason = NULL;
@@ -239,4 +244,23 @@ guaco__memory_replay(struct memory_store *self, struct guaco__op_replay *op)
         op->count++;
     }
     return op->id != 0 && op->count == 0 ? GUACO_E_MISSING : GUACO_OK;
+}
+
+/* ---- pause ---- */
+
+int
+guaco__memory_pause(struct memory_store *self, const struct guaco__op_pause *op)
+{
+    int rc;
+    struct memory_queue *queue = guaco__memory_queue(self, op->queue, &rc);
+
+    if (queue == NULL)
+        return rc;
+    queue->is_paused = op->pause;
+    if (!op->pause && queue->waiting_count > 0)
+        guaco__touched_ready(&self->base.touched, op->queue,
+                             queue->waiting_count > UINT32_MAX
+                                 ? UINT32_MAX
+                                 : (uint32_t)queue->waiting_count);
+    return GUACO_OK;
 }

@@ -36,14 +36,39 @@ guaco__memory_owner_open(struct memory_store *self, struct guaco__op_owner *op)
     return GUACO_OK;
 }
 
+static int
+give_canceled(const struct memory_owner *owner, struct guaco__op_owner *op)
+{
+    const struct guaco__list *head = &owner->running;
+    size_t n = 0;
+
+    for (const struct guaco__list *l = head->next; l != head; l = l->next)
+        n += GUACO__OF(l, struct memory_task, link)->is_canceled;
+    if (n == 0)
+        return GUACO_OK;
+    op->canceled = malloc(n * sizeof *op->canceled);
+    if (op->canceled == NULL)
+        return GUACO_E_NOMEM;
+    for (const struct guaco__list *l = head->next; l != head; l = l->next) {
+        const struct memory_task *task = GUACO__OF(l, struct memory_task, link);
+        if (task->is_canceled)
+            op->canceled[op->canceled_count++] = task->id;
+    }
+    return GUACO_OK;
+}
+
 int
-guaco__memory_owner_renew(struct memory_store *self,
-                          const struct guaco__op_owner *op)
+guaco__memory_owner_renew(struct memory_store *self, struct guaco__op_owner *op)
 {
     struct memory_owner *owner = guaco__memory_owner(self, op->owner.id);
 
+    op->canceled = NULL;
+    op->canceled_count = 0;
     if (owner == NULL)
         return GUACO_E_LOST;
+    int rc = give_canceled(owner, op);
+    if (rc != GUACO_OK)
+        return rc;
     owner->lease_end_ms = guaco__clock_boot_ms() + op->lease_ms;
     return GUACO_OK;
 }
@@ -75,6 +100,7 @@ bury(struct memory_store *self, struct memory_task *task,
     task->reason = reason;
     task->reason_len = op->reason.len;
     task->since_ms = self->now_ms;
+    task->place = PLACE_DEAD;
     guaco__list_push(&task->queue->dead, &task->link);
     return GUACO_OK;
 }
@@ -83,10 +109,14 @@ static void
 give_back(struct memory_store *self, struct memory_task *task,
           struct guaco__op_reap *op)
 {
-    (void)guaco__map_take(&self->running, memory_key(&task->id));
-    guaco__list_remove(&task->link);
-    task->owner = NULL;
-    task->queue->running--;
+    if (task->is_canceled &&
+        guaco__memory_end_canceled(
+            self, task, (struct guaco_slice){task->reason, task->reason_len},
+            GUACO__RESULT_TTL_S) == GUACO_OK)
+        return;
+    guaco__memory_take(self, task);
+    if (task->rules != NULL)
+        guaco__memory_lanes_leave(self, task);
     if (op->died) {
         task->is_suspect = true;
         if (task->is_alone)
@@ -95,6 +125,8 @@ give_back(struct memory_store *self, struct memory_task *task,
     if (task->deaths >= GUACO_TASK_DEATHS_MAX && op->died &&
         bury(self, task, op) == GUACO_OK) {
         op->dead[op->dead_count++] = task->id;
+        guaco__memory_rules_end(self, task, GUACO_TASK_DEAD, NULL, 0);
+        guaco__memory_rules_free(task);
         return;
     }
     guaco__memory_ready(self, task);
@@ -117,6 +149,7 @@ guaco__memory_owner_reap(struct memory_store *self, struct guaco__op_reap *op)
         return GUACO_E_NOMEM;
     while ((link = guaco__list_first(&owner->running)) != NULL)
         give_back(self, GUACO__OF(link, struct memory_task, link), op);
+    guaco__memory_unlock_owner(self, op->owner);
     guaco__list_remove(&owner->link);
     free(owner);
     return GUACO_OK;

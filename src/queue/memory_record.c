@@ -118,7 +118,7 @@ guaco__memory_event(struct memory_store *self,
                     const struct guaco__op_event *event)
 {
     struct memory_task *task =
-        guaco__memory_held(self, event->id, event->owner, event->attempt);
+        guaco__memory_holds(self, event->id, event->owner, event->attempt);
     if (task == NULL)
         return GUACO_E_LOST;
 
@@ -150,6 +150,8 @@ guaco__memory_read(struct memory_store *self, struct guaco__op_read *read)
     struct memory_record *record = find_record(self, read->id);
     uint64_t number = read->id >> 32;
 
+    if (read->members)
+        return guaco__memory_members(self, read->id, read->news);
     if (record == NULL)
         return number == 0 || number == self->number ? GUACO_OK : GUACO_E_LOST;
     struct guaco__list *head = &record->events;
@@ -188,5 +190,9 @@ guaco__memory_sweep(struct memory_store *self, struct guaco__op_sweep *sweep)
         drop_record(self, record);
         sweep->count++;
     }
+    sweep->count += guaco__memory_unique_sweep(
+        self, sweep->limit - sweep->count, &sweep->next_end_ms);
+    sweep->count += guaco__memory_key_sweep(self, sweep->limit - sweep->count,
+                                            &sweep->next_end_ms);
     return GUACO_OK;
 }

@@ -63,6 +63,8 @@ make_recur(struct memory_store *self, struct memory_queue *queue,
     recur->def = copy_def(&at, def);
     recur->def.queue = (struct guaco_slice){queue->name, strlen(queue->name)};
     recur->def.last_ms = self->now_ms;
+    recur->def.is_paused =
+        def->is_paused || (old != NULL && old->def.is_paused);
     if (old != NULL && guaco_slice_equals(old->def.spec, def->spec) &&
         guaco_slice_equals(old->def.zone, def->zone))
         recur->def.last_ms = old->def.last_ms;
@@ -76,6 +78,34 @@ free_all(struct guaco__list *list)
 
     while ((link = guaco__list_shift(list)) != NULL)
         free(GUACO__OF(link, struct memory_recur, link));
+}
+
+/* In the order of names, as other stores list them. */
+static void
+insert(struct memory_queue *queue, struct memory_recur *recur)
+{
+    struct guaco__list *l = queue->recur.next;
+
+    while (l != &queue->recur &&
+           guaco__recur_order(&GUACO__OF(l, struct memory_recur, link)->def,
+                              &recur->def) < 0)
+        l = l->next;
+    guaco__list_insert(l, &recur->link);
+}
+
+static void
+drop_deployed(struct memory_queue *queue)
+{
+    struct guaco__list *head = &queue->recur;
+
+    for (struct guaco__list *l = head->next, *next; l != head; l = next) {
+        struct memory_recur *recur = GUACO__OF(l, struct memory_recur, link);
+        next = l->next;
+        if (recur->def.is_run_time)
+            continue;
+        guaco__list_remove(l);
+        free(recur);
+    }
 }
 
 int
@@ -100,8 +130,14 @@ guaco__memory_recur_set(struct memory_store *self,
         }
         guaco__list_push(&made, &recur->link);
     }
-    free_all(&queue->recur);
-    guaco__list_splice(&queue->recur, &made);
+    drop_deployed(queue);
+    for (struct guaco__list *link; (link = guaco__list_shift(&made)) != NULL;) {
+        struct memory_recur *recur = GUACO__OF(link, struct memory_recur, link);
+        if (find_recur(queue, recur->def.name) != NULL)
+            free(recur); /* one of that name was defined at run time */
+        else
+            insert(queue, recur);
+    }
     queue->generation = set->generation;
     guaco__touched_due(&self->base.touched, 0);
     return GUACO_OK;
@@ -153,7 +189,7 @@ guaco__memory_tick(struct memory_store *self, struct guaco__op_tick *tick)
 
     if (recur == NULL)
         return GUACO_E_MISSING;
-    if (recur->def.generation != tick->generation ||
+    if (recur->def.generation != tick->generation || recur->def.is_paused ||
         recur->def.last_ms != tick->expect_ms)
         return GUACO_E_STATE;
     int rc = GUACO_OK;
@@ -162,4 +198,70 @@ guaco__memory_tick(struct memory_store *self, struct guaco__op_tick *tick)
     if (rc == GUACO_OK)
         recur->def.last_ms = tick->last_ms;
     return rc;
+}
+
+/* ---- at run time ---- */
+
+int
+guaco__memory_recur_put(struct memory_store *self,
+                        const struct guaco__op_recur_put *put)
+{
+    int rc;
+    struct memory_queue *queue =
+        guaco__memory_queue(self, put->def->queue, &rc);
+
+    if (queue == NULL)
+        return rc;
+    struct memory_recur *old = find_recur(queue, put->def->name);
+    struct memory_recur *recur = make_recur(self, queue, put->def);
+    if (recur == NULL)
+        return GUACO_E_NOMEM;
+    recur->def.is_run_time = true;
+    recur->def.is_paused = put->def->is_paused;
+    recur->def.generation =
+        guaco__recur_generation(self->now_ms, old == NULL ? NULL : &old->def);
+    if (old != NULL) {
+        guaco__list_remove(&old->link);
+        free(old);
+    }
+    insert(queue, recur);
+    guaco__touched_due(&self->base.touched, 0);
+    return GUACO_OK;
+}
+
+static struct memory_recur *
+named(struct memory_store *self, const struct guaco__op_recur_name *op)
+{
+    struct memory_queue *queue = guaco__memory_find(self, op->queue);
+
+    return queue == NULL ? NULL : find_recur(queue, op->name);
+}
+
+int
+guaco__memory_recur_drop(struct memory_store *self,
+                         const struct guaco__op_recur_name *op)
+{
+    struct memory_recur *recur = named(self, op);
+
+    if (recur == NULL)
+        return GUACO_E_MISSING;
+    guaco__list_remove(&recur->link);
+    free(recur);
+    guaco__touched_due(&self->base.touched, 0);
+    return GUACO_OK;
+}
+
+int
+guaco__memory_recur_pause(struct memory_store *self,
+                          const struct guaco__op_recur_name *op)
+{
+    struct memory_recur *recur = named(self, op);
+
+    if (recur == NULL)
+        return GUACO_E_MISSING;
+    if (recur->def.is_paused && !op->pause)
+        recur->def.last_ms = self->now_ms;
+    recur->def.is_paused = op->pause;
+    guaco__touched_due(&self->base.touched, 0);
+    return GUACO_OK;
 }

@@ -10,6 +10,8 @@ struct news_store {
     char *bytes; /* of the result */
     size_t room; /* events allocated */
     struct guaco_event *events;
+    size_t member_room;
+    struct guaco_member *members;
 };
 
 static struct news_store *
@@ -66,6 +68,31 @@ guaco__news_event(struct guaco_news *news, uint32_t number,
 }
 
 int
+guaco__news_member(struct guaco_news *news, const struct guaco_member *member)
+{
+    struct news_store *store = store_of(news);
+
+    if (store == NULL)
+        return GUACO_E_NOMEM;
+    if (news->member_count == store->member_room) {
+        size_t room = store->member_room == 0 ? 8 : store->member_room * 2;
+        struct guaco_member *members =
+            realloc(store->members, room * sizeof *members);
+        if (members == NULL)
+            return GUACO_E_NOMEM;
+        store->members = members;
+        store->member_room = room;
+    }
+    char *copy = copy_two(member->body, (struct guaco_slice){0});
+    if (copy == NULL)
+        return GUACO_E_NOMEM;
+    store->members[news->member_count] = *member;
+    store->members[news->member_count++].body.at = copy;
+    news->members = store->members;
+    return GUACO_OK;
+}
+
+int
 guaco__news_result(struct guaco_news *news, const struct guaco_result *result)
 {
     struct news_store *store = store_of(news);
@@ -91,6 +118,9 @@ guaco_news_release(struct guaco_news *news)
     if (store != NULL) {
         for (size_t i = 0; i < news->event_count; i++)
             free((void *)(uintptr_t)store->events[i].body.at);
+        for (size_t i = 0; i < news->member_count; i++)
+            free((void *)(uintptr_t)store->members[i].body.at);
+        free(store->members);
         free(store->events);
         free(store->bytes);
         free(store);

@@ -20,6 +20,17 @@ guaco__op_take_back(struct guaco__op *op)
         op->reap.returned = 0;
         break;
     case GUACO__OP_READ: guaco_news_release(op->read.news); break;
+    case GUACO__OP_OWNER_RENEW:
+        free(op->owner.canceled);
+        op->owner.canceled = NULL;
+        op->owner.canceled_count = 0;
+        break;
+    case GUACO__OP_KEY:
+        if (op->key.verb == GUACO__KEY_GET || op->key.verb == GUACO__KEY_TAKE) {
+            free((void *)(uintptr_t)op->key.value.at);
+            op->key.value = (struct guaco_slice){0};
+        }
+        break;
     case GUACO__OP_OWNER_LIST:
         free(op->owners.owners);
         op->owners.owners = NULL;
@@ -39,10 +50,18 @@ guaco__op_take_back(struct guaco__op *op)
     case GUACO__OP_RELEASE:
     case GUACO__OP_EVENT:
     case GUACO__OP_OWNER_OPEN:
-    case GUACO__OP_OWNER_RENEW:
     case GUACO__OP_RECUR_SET:
     case GUACO__OP_TICK:
     case GUACO__OP_STATS:
-    case GUACO__OP_LIST: break;
+    case GUACO__OP_LIST:
+    case GUACO__OP_IDS:
+    case GUACO__OP_CANCEL:
+    case GUACO__OP_PAUSE:
+    case GUACO__OP_REVOKE:
+    case GUACO__OP_KEY_LIST:
+    case GUACO__OP_LOCK:
+    case GUACO__OP_RECUR_PUT:
+    case GUACO__OP_RECUR_DROP:
+    case GUACO__OP_RECUR_PAUSE: break;
     }
 }

@@ -31,6 +31,10 @@ check_entry(struct guaco_slice queue, uint64_t generation,
 {
     int rc = guaco__task_check(&entry->task, err);
 
+    if (rc == GUACO_OK && entry->task.rules != NULL)
+        rc =
+            guaco_fail(err, GUACO_E_INVALID, 0, "recurring task %.*s has rules",
+                       (int)entry->name.len, entry->name.at);
     if (rc == GUACO_OK &&
         (entry->name.len == 0 || entry->name.len > GUACO_TASK_NAME_MAX))
         rc = guaco_fail(err, GUACO_E_INVALID, 0,
@@ -76,7 +80,7 @@ check_all(struct guaco_slice queue, uint64_t generation,
             rc = guaco_fail(err, GUACO_E_INVALID, 0,
                             "two recurring tasks are named %.*s",
                             (int)all[i].name.len, all[i].name.at);
-        *bytes += 100 + all[i].task.name.len + all[i].task.headers.len +
+        *bytes += 120 + all[i].task.name.len + all[i].task.headers.len +
                   all[i].task.body.len;
     }
     if (rc == GUACO_OK && *bytes > GUACO__PUT_BYTES_MAX)
@@ -108,6 +112,140 @@ encode(struct guaco__recur *def, const struct guaco_recurring *entry,
     (void)rc;
     def->envelope.len = bytes->len - before;
 }
+
+/* ---- at run time ---- */
+
+static int
+check_name(struct guaco_slice queue, struct guaco_slice name,
+           struct guaco_error *err)
+{
+    int rc = guaco__queue_check(queue, err);
+
+    if (rc == GUACO_OK && (name.len < 1 || name.len > GUACO_TASK_NAME_MAX))
+        rc = guaco_fail(err, GUACO_E_INVALID, 0,
+                        "name of a recurring task of %zu bytes, not 1 to %u",
+                        name.len, GUACO_TASK_NAME_MAX);
+    return rc;
+}
+
+int
+guaco_broker_recurring_put(struct guaco_broker *broker,
+                           const struct guaco_recurring *entry,
+                           struct guaco_error *err)
+{
+    struct guaco__recur def;
+    struct guaco__op op = {.kind = GUACO__OP_RECUR_PUT,
+                           .recur_put = {.def = &def}};
+    struct guaco_recurring one = *entry;
+    struct guaco__buf bytes;
+    size_t total;
+
+    one.generation = 0;
+    int rc = check_all(entry->task.queue, 0, &one, 1, &total, err);
+    if (rc != GUACO_OK)
+        return rc;
+    guaco__buf_init(&bytes, total);
+    if (guaco__buf_reserve(&bytes, total) != GUACO_OK) {
+        rc = guaco_fail(err, GUACO_E_NOMEM, 0, "a recurring task");
+    } else {
+        encode(&def, &one, &bytes);
+        def.is_run_time = true;
+        def.is_paused = entry->is_paused;
+        rc = guaco__front_run_one(broker, &op, err);
+    }
+    guaco__buf_release(&bytes);
+    return rc;
+}
+
+static int
+run_named(struct guaco_broker *broker, struct guaco__op *op,
+          struct guaco_error *err)
+{
+    struct guaco_slice name = op->recur_name.name;
+    int rc = check_name(op->recur_name.queue, name, err);
+
+    if (rc == GUACO_OK)
+        rc = guaco__front_run_one(broker, op, err);
+    return rc != GUACO_E_MISSING
+               ? rc
+               : guaco_fail(err, rc, 0, "no recurring task is named %.*s",
+                            (int)name.len, name.at);
+}
+
+int
+guaco_broker_recurring_remove(struct guaco_broker *broker,
+                              struct guaco_slice queue, struct guaco_slice name,
+                              struct guaco_error *err)
+{
+    struct guaco__op op = {.kind = GUACO__OP_RECUR_DROP,
+                           .recur_name = {.queue = queue, .name = name}};
+
+    return run_named(broker, &op, err);
+}
+
+int
+guaco_broker_recurring_pause(struct guaco_broker *broker,
+                             struct guaco_slice queue, struct guaco_slice name,
+                             bool pause, struct guaco_error *err)
+{
+    struct guaco__op op = {
+        .kind = GUACO__OP_RECUR_PAUSE,
+        .recur_name = {.queue = queue, .name = name, .pause = pause}};
+
+    return run_named(broker, &op, err);
+}
+
+/* ---- listing ---- */
+
+static int64_t
+next_of(const struct guaco__recur *def)
+{
+    struct guaco_schedule *schedule;
+    int64_t next_ms = INT64_MAX;
+
+    if (def->is_paused || guaco_schedule_new(&schedule, def->spec, def->zone,
+                                             NULL, NULL) != GUACO_OK)
+        return INT64_MAX;
+    if (guaco_schedule_next(schedule, def->last_ms, &next_ms) != GUACO_OK)
+        next_ms = INT64_MAX;
+    guaco_schedule_free(schedule);
+    return next_ms;
+}
+
+int
+guaco_broker_recurring_list(struct guaco_broker *broker,
+                            struct guaco_slice queue, guaco_recurring_fn *fn,
+                            void *ctx, struct guaco_error *err)
+{
+    struct guaco__op op = {.kind = GUACO__OP_RECUR_LIST};
+    int rc = queue.len == 0 ? GUACO_OK : guaco__queue_check(queue, err);
+
+    if (rc == GUACO_OK)
+        rc = guaco__front_run_one(broker, &op, err);
+    if (rc != GUACO_OK)
+        return rc;
+    for (size_t i = 0; i < op.recur_list.n; i++) {
+        const struct guaco__recur *def = &op.recur_list.all[i];
+        struct guaco_recurring entry = {
+            .name = def->name,
+            .spec = def->spec,
+            .zone = def->zone,
+            .catch_up = def->catch_up,
+            .generation = def->generation,
+            .is_paused = def->is_paused,
+            .is_run_time = def->is_run_time,
+        };
+        if (queue.len > 0 && !guaco_slice_equals(queue, def->queue))
+            continue;
+        (void)guaco__envelope_read(def->envelope, &entry.task);
+        entry.task.queue = def->queue;
+        fn(ctx, &entry, def->last_ms, next_of(def));
+    }
+    free(op.recur_list.all);
+    return GUACO_OK;
+}
+
+/* ---- of a deployment ---- */
 
 int
 guaco_broker_recurring(struct guaco_broker *broker, struct guaco_slice queue,

@@ -543,7 +543,17 @@ take_one(struct reading *in, const struct guaco__reply *reply,
     case GUACO__OP_RECUR_SET: return take_stale(reply, op);
     case GUACO__OP_PURGE: return take_count(reply, &op->purge.count);
     case GUACO__OP_REPLAY: return take_replay(reply, op);
-    case GUACO__OP_FINISH: break;
+    case GUACO__OP_FINISH:
+    case GUACO__OP_IDS:
+    case GUACO__OP_CANCEL:
+    case GUACO__OP_PAUSE:
+    case GUACO__OP_REVOKE:
+    case GUACO__OP_KEY:
+    case GUACO__OP_KEY_LIST:
+    case GUACO__OP_LOCK:
+    case GUACO__OP_RECUR_PUT:
+    case GUACO__OP_RECUR_DROP:
+    case GUACO__OP_RECUR_PAUSE: break; /* the front refuses them */
     }
     return GUACO_E_PROTO;
 }

@@ -328,7 +328,17 @@ add_one(struct redis_store *self, struct redis_frame *frame,
     case GUACO__OP_REPLAY:
         return add_small(frame, "Wsn", S(op->replay.queue), N(op->replay.id),
                          N(0));
-    case GUACO__OP_FINISH: break;
+    case GUACO__OP_FINISH:
+    case GUACO__OP_IDS:
+    case GUACO__OP_CANCEL:
+    case GUACO__OP_PAUSE:
+    case GUACO__OP_REVOKE:
+    case GUACO__OP_KEY:
+    case GUACO__OP_KEY_LIST:
+    case GUACO__OP_LOCK:
+    case GUACO__OP_RECUR_PUT:
+    case GUACO__OP_RECUR_DROP:
+    case GUACO__OP_RECUR_PAUSE: break; /* the front refuses them */
     }
     return GUACO_E_STATE;
 }

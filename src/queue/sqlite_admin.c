@@ -30,6 +30,8 @@ guaco__sqlite_stats(struct sqlite_store *self, const struct guaco__op_stats *op)
         .dead = (uint64_t)sqlite3_column_int64(stmt, 3),
         .results = (uint64_t)sqlite3_column_int64(stmt, 4),
         .recurring = (uint64_t)sqlite3_column_int64(stmt, 5),
+        .held = (uint64_t)sqlite3_column_int64(stmt, 6),
+        .is_paused = sqlite3_column_int(stmt, 7) != 0,
     };
     (void)sqlite3_reset(stmt);
     return GUACO_OK;
@@ -44,6 +46,7 @@ listing_of(enum guaco_task_state state)
     case GUACO_TASK_DELAYED: return SQL_LIST_DELAYED;
     case GUACO_TASK_RUNNING: return SQL_LIST_RUNNING;
     case GUACO_TASK_DEAD: return SQL_LIST_DEAD;
+    case GUACO_TASK_HELD: return SQL_LIST_HELD;
     case GUACO_TASK_WAITING:
     case GUACO_TASK_DONE:
     case GUACO_TASK_FAILED:
@@ -62,9 +65,9 @@ call_row(const struct guaco__op_list *op, sqlite3_stmt *stmt)
         .attempt = task.attempt,
         .failures = task.failures,
         .deaths = task.deaths,
-        .since_ms = sqlite3_column_int64(stmt, 5),
+        .since_ms = sqlite3_column_int64(stmt, 6),
         .envelope = task.envelope,
-        .reason = guaco__sql_blob(stmt, 6),
+        .reason = guaco__sql_blob(stmt, 7),
     };
 
     op->fn(op->ctx, &row);
@@ -89,41 +92,6 @@ guaco__sqlite_list(struct sqlite_store *self, const struct guaco__op_list *op)
     while ((rc = guaco__sql_row(stmt)) == 1)
         call_row(op, stmt);
     return rc;
-}
-
-/* ---- purge ---- */
-
-static int
-purge(struct sqlite_store *self, enum sqlite_statement which, int n,
-      const int64_t *values, uint64_t *count)
-{
-    int rc = guaco__sql_exec(self, which, n, values);
-
-    if (rc == GUACO_OK)
-        *count += (uint64_t)sqlite3_changes(self->db);
-    return rc;
-}
-
-int
-guaco__sqlite_purge(struct sqlite_store *self, struct guaco__op_purge *op)
-{
-    int64_t queue, values[3] = {0};
-    int rc = guaco__sqlite_queue(self, op->queue, false, &queue);
-
-    if (rc != GUACO_OK || queue == 0)
-        return rc;
-    if (op->state == GUACO_TASK_DONE)
-        return purge(self, SQL_PURGE_RESULT, 1, &queue, &op->count);
-    rank_range(queue, values);
-    if (op->state == GUACO_TASK_DELAYED)
-        return purge(self, SQL_PURGE_DELAYED, 2, values, &op->count);
-    if (op->state == GUACO_TASK_DEAD)
-        return purge(self, SQL_DEAD_DROP, 3, values, &op->count);
-    assert(op->state == GUACO_TASK_WAITING);
-    rc = purge(self, SQL_PURGE_WAITING, 2, values, &op->count);
-    return rc != GUACO_OK
-               ? rc
-               : purge(self, SQL_PURGE_SUSPECT, 2, values, &op->count);
 }
 
 /* ---- replay ---- */
@@ -169,4 +137,25 @@ guaco__sqlite_replay(struct sqlite_store *self, struct guaco__op_replay *op)
     if (op->id != 0 && op->count == 0)
         return GUACO_E_MISSING;
     return guaco__sql_exec(self, SQL_DEAD_DROP, 3, values);
+}
+
+/* ---- pause ---- */
+
+int
+guaco__sqlite_pause(struct sqlite_store *self, const struct guaco__op_pause *op)
+{
+    struct guaco_queue_stats stats = {0};
+    const struct guaco__op_stats look = {.queue = op->queue, .stats = &stats};
+    int64_t values[2] = {0, op->pause};
+    int rc = guaco__sqlite_queue(self, op->queue, true, &values[0]);
+
+    if (rc == GUACO_OK)
+        rc = guaco__sql_exec(self, SQL_QUEUE_PAUSE, 2, values);
+    if (rc == GUACO_OK && !op->pause)
+        rc = guaco__sqlite_stats(self, &look);
+    if (rc == GUACO_OK && !op->pause && stats.waiting > 0)
+        guaco__touched_ready(
+            &self->base.touched, op->queue,
+            stats.waiting > UINT32_MAX ? UINT32_MAX : (uint32_t)stats.waiting);
+    return rc;
 }

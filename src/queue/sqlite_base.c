@@ -121,25 +121,37 @@ guaco__sql_number(struct sqlite_store *self, enum sqlite_statement which, int n,
 #define ID_BLOCK 4096
 
 int
-guaco__sqlite_id(struct sqlite_store *self, uint64_t *id)
+guaco__sqlite_id_block(struct sqlite_store *self, uint32_t n)
 {
     uint64_t *next = guaco__bell_next_id(&self->bell);
     uint64_t *limit = guaco__bell_limit_id(&self->bell);
+    uint64_t most = n > ID_BLOCK ? n : ID_BLOCK;
+    int64_t used, fresh;
 
-    if (*next >= *limit) {
-        int64_t used, fresh;
-        int rc = guaco__sql_number(self, SQL_SEQUENCE_GET, 0, NULL, 0, &used);
-        if (rc != GUACO_OK)
-            return rc;
-        if (used < 1 || (uint64_t)used > RANK_ID_MAX - ID_BLOCK)
-            return GUACO_E_IO; /* five years at 100,000 a second, or damage */
-        fresh = used + ID_BLOCK;
-        rc = guaco__sql_exec(self, SQL_SEQUENCE_SET, 1, &fresh);
-        if (rc != GUACO_OK)
-            return rc;
-        *next = (uint64_t)used;
-        *limit = (uint64_t)fresh;
-    }
+    if (*next <= *limit && *limit - *next >= n)
+        return GUACO_OK;
+    int rc = guaco__sql_number(self, SQL_SEQUENCE_GET, 0, NULL, 0, &used);
+    if (rc != GUACO_OK)
+        return rc;
+    if (used < 1 || (uint64_t)used > RANK_ID_MAX - most)
+        return GUACO_E_IO; /* five years at 100,000 a second, or damage */
+    fresh = used + (int64_t)most;
+    rc = guaco__sql_exec(self, SQL_SEQUENCE_SET, 1, &fresh);
+    if (rc != GUACO_OK)
+        return rc;
+    *next = (uint64_t)used;
+    *limit = (uint64_t)fresh;
+    return GUACO_OK;
+}
+
+int
+guaco__sqlite_id(struct sqlite_store *self, uint64_t *id)
+{
+    uint64_t *next = guaco__bell_next_id(&self->bell);
+    int rc = guaco__sqlite_id_block(self, 1);
+
+    if (rc != GUACO_OK)
+        return rc;
     if (*next < 1 || *next > RANK_ID_MAX)
         return GUACO_E_IO; /* the board is damaged */
     *id = (*next)++;

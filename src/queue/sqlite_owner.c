@@ -26,18 +26,42 @@ guaco__sqlite_owner_open(struct sqlite_store *self, struct guaco__op_owner *op)
     return guaco__sql_done(stmt);
 }
 
+static int
+give_canceled(struct sqlite_store *self, struct guaco__op_owner *op)
+{
+    int rc;
+    sqlite3_stmt *stmt = guaco__sql(self, SQL_OWNER_CANCELED, &rc);
+
+    if (stmt == NULL)
+        return rc;
+    (void)sqlite3_bind_int64(stmt, 1, (int64_t)op->owner.id);
+    while ((rc = guaco__sql_row(stmt)) == 1) {
+        uint64_t *ids =
+            realloc(op->canceled, (op->canceled_count + 1) * sizeof *ids);
+        if (ids == NULL) {
+            rc = GUACO_E_NOMEM;
+            break;
+        }
+        op->canceled = ids;
+        ids[op->canceled_count++] = (uint64_t)sqlite3_column_int64(stmt, 0);
+    }
+    (void)sqlite3_reset(stmt);
+    return rc;
+}
+
 int
-guaco__sqlite_owner_renew(struct sqlite_store *self,
-                          const struct guaco__op_owner *op)
+guaco__sqlite_owner_renew(struct sqlite_store *self, struct guaco__op_owner *op)
 {
     const int64_t values[2] = {(int64_t)op->owner.id,
                                (int64_t)guaco__clock_boot_ms() +
                                    (int64_t)op->lease_ms};
     int rc = guaco__sql_exec(self, SQL_OWNER_RENEW, 2, values);
 
+    op->canceled = NULL;
+    op->canceled_count = 0;
     if (rc == GUACO_OK && sqlite3_changes(self->db) == 0)
         return GUACO_E_LOST;
-    return rc;
+    return rc != GUACO_OK ? rc : give_canceled(self, op);
 }
 
 /* ---- reaping ---- */
@@ -74,8 +98,21 @@ bury(struct sqlite_store *self, const struct sqlite_task *task,
         return GUACO_E_NOMEM;
     op->dead = dead;
     op->dead[op->dead_count++] = result.id;
-    return guaco__sqlite_result(self, rank_queue(task->rank), &result,
-                                GUACO__DEAD_TTL_S);
+    rc = guaco__sqlite_result(self, rank_queue(task->rank), &result,
+                              GUACO__DEAD_TTL_S);
+    if (rc == GUACO_OK && task->ruled)
+        rc = guaco__sqlite_rules_end(self, result.id, GUACO_TASK_DEAD,
+                                     (struct guaco_slice){0});
+    return rc;
+}
+
+static int
+leave_lanes(struct sqlite_store *self, const struct sqlite_task *task)
+{
+    struct sqlite_rule rule;
+    int rc = guaco__sqlite_rule_get(self, rank_id(task->rank), &rule);
+
+    return rc != GUACO_OK ? rc : guaco__sqlite_lanes_leave(self, &rule);
 }
 
 static int
@@ -83,14 +120,19 @@ give_back(struct sqlite_store *self, struct guaco__op_reap *op,
           sqlite3_stmt *stmt)
 {
     struct sqlite_task task = guaco__sqlite_task(stmt);
-    bool is_alone = sqlite3_column_int(stmt, 6) != 0;
+    bool is_alone = sqlite3_column_int(stmt, 7) != 0;
 
-    task.suspect = op->died || sqlite3_column_int(stmt, 5) != 0;
+    if (sqlite3_column_type(stmt, 8) != SQLITE_NULL)
+        return guaco__sqlite_end_canceled(
+            self, task.rank, task.ruled, task.attempt, guaco__sql_blob(stmt, 8),
+            GUACO__RESULT_TTL_S);
+    task.suspect = op->died || sqlite3_column_int(stmt, 6) != 0;
     task.deaths += op->died && is_alone;
     if (op->died && task.deaths >= GUACO_TASK_DEATHS_MAX)
         return bury(self, &task, op);
     op->returned++;
-    return guaco__sqlite_ready(self, &task);
+    int rc = guaco__sqlite_ready(self, &task);
+    return rc != GUACO_OK || !task.ruled ? rc : leave_lanes(self, &task);
 }
 
 int
@@ -113,9 +155,9 @@ guaco__sqlite_owner_reap(struct sqlite_store *self, struct guaco__op_reap *op)
             break;
     }
     (void)sqlite3_reset(stmt);
-    return rc != GUACO_OK
-               ? rc
-               : guaco__sql_exec(self, SQL_RUNNING_DROP_OF, 1, &owner);
+    if (rc == GUACO_OK)
+        rc = guaco__sql_exec(self, SQL_RUNNING_DROP_OF, 1, &owner);
+    return rc != GUACO_OK ? rc : guaco__sqlite_unlock_owner(self, op->owner);
 }
 
 /* ---- listing ---- */

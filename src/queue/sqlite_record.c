@@ -101,6 +101,8 @@ is_sound(const struct guaco_result *result)
 int
 guaco__sqlite_read(struct sqlite_store *self, struct guaco__op_read *read)
 {
+    if (read->members)
+        return guaco__sqlite_members(self, read->id, read->news);
     int rc = read_events(self, read);
     sqlite3_stmt *stmt =
         rc != GUACO_OK ? NULL : guaco__sql(self, SQL_RESULT_GET, &rc);
@@ -130,20 +132,32 @@ guaco__sqlite_read(struct sqlite_store *self, struct guaco__op_read *read)
 int
 guaco__sqlite_sweep(struct sqlite_store *self, struct guaco__op_sweep *sweep)
 {
+    static const struct {
+        enum sqlite_statement drop;
+        enum sqlite_statement next;
+    } kinds[] = {
+        {SQL_RESULT_ENDED, SQL_RESULT_NEXT},
+        {SQL_EVENT_ENDED, SQL_EVENT_NEXT},
+        {SQL_UNIQUE_ENDED, SQL_UNIQUE_NEXT},
+        {SQL_KEY_ENDED, SQL_KEY_NEXT},
+    };
     const int64_t values[2] = {self->now_ms, sweep->limit};
-    int64_t results_ms, events_ms;
-    int rc = guaco__sql_exec(self, SQL_RESULT_ENDED, 2, values);
+    int rc = GUACO_OK;
 
-    sweep->count = (uint32_t)sqlite3_changes(self->db);
-    if (rc == GUACO_OK)
-        rc = guaco__sql_exec(self, SQL_EVENT_ENDED, 2, values);
-    if (rc == GUACO_OK)
-        rc = guaco__sql_number(self, SQL_RESULT_NEXT, 0, NULL, INT64_MAX,
-                               &results_ms);
-    if (rc == GUACO_OK)
-        rc = guaco__sql_number(self, SQL_EVENT_NEXT, 0, NULL, INT64_MAX,
-                               &events_ms);
-    if (rc == GUACO_OK)
-        sweep->next_end_ms = results_ms < events_ms ? results_ms : events_ms;
+    sweep->next_end_ms = INT64_MAX;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && rc == GUACO_OK;
+         i++) {
+        int64_t next_ms = INT64_MAX;
+        rc = guaco__sql_exec(self, kinds[i].drop, 2, values);
+        if (rc != GUACO_OK)
+            break;
+        uint32_t count = (uint32_t)sqlite3_changes(self->db);
+        if (count > sweep->count)
+            sweep->count = count;
+        rc = guaco__sql_number(self, kinds[i].next, 0, NULL, INT64_MAX,
+                               &next_ms);
+        if (next_ms < sweep->next_end_ms)
+            sweep->next_end_ms = next_ms;
+    }
     return rc;
 }

@@ -48,22 +48,65 @@ add_recur(struct sqlite_store *self, int64_t queue,
     (void)sqlite3_bind_int64(stmt, 7, def->priority);
     (void)sqlite3_bind_int64(stmt, 8, last_ms);
     guaco__sql_bind_blob(stmt, 9, def->envelope);
+    (void)sqlite3_bind_int(stmt, 10, def->is_paused);
+    (void)sqlite3_bind_int(stmt, 11, def->is_run_time);
     return guaco__sql_done(stmt);
 }
 
+/* What is there of the name; generation 0: nothing. */
+static int
+get_named(struct sqlite_store *self, int64_t queue, struct guaco_slice name,
+          struct guaco__recur *old)
+{
+    int rc;
+    sqlite3_stmt *stmt = guaco__sql(self, SQL_RECUR_GET, &rc);
+
+    *old = (struct guaco__recur){0};
+    if (stmt == NULL)
+        return rc;
+    (void)sqlite3_bind_int64(stmt, 1, queue);
+    guaco__sql_bind_blob(stmt, 2, name);
+    rc = guaco__sql_row(stmt);
+    if (rc != 1)
+        return rc;
+    old->generation = (uint64_t)sqlite3_column_int64(stmt, 0);
+    old->is_paused = sqlite3_column_int(stmt, 1) != 0;
+    old->is_run_time = sqlite3_column_int(stmt, 2) != 0;
+    (void)sqlite3_reset(stmt);
+    return GUACO_OK;
+}
+
+/* What an entry keeps of its former self. */
+struct kept {
+    int64_t last_ms;
+    bool is_paused;
+    bool is_run_time;
+};
+
 static int
 replace_all(struct sqlite_store *self, int64_t queue,
-            const struct guaco__op_recur_set *set, int64_t *lasts)
+            const struct guaco__op_recur_set *set, struct kept *kept)
 {
     const int64_t generation[2] = {queue, (int64_t)set->generation};
     int rc = GUACO_OK;
 
-    for (size_t i = 0; i < set->n && rc == GUACO_OK; i++)
-        rc = last_of(self, queue, &set->all[i], &lasts[i]);
+    for (size_t i = 0; i < set->n && rc == GUACO_OK; i++) {
+        struct guaco__recur old = {0};
+        rc = last_of(self, queue, &set->all[i], &kept[i].last_ms);
+        if (rc == GUACO_OK)
+            rc = get_named(self, queue, set->all[i].name, &old);
+        kept[i].is_paused = old.is_paused;
+        kept[i].is_run_time = old.is_run_time;
+    }
     if (rc == GUACO_OK)
         rc = guaco__sql_exec(self, SQL_RECUR_CLEAR, 1, &queue);
-    for (size_t i = 0; i < set->n && rc == GUACO_OK; i++)
-        rc = add_recur(self, queue, &set->all[i], lasts[i]);
+    for (size_t i = 0; i < set->n && rc == GUACO_OK; i++) {
+        struct guaco__recur def = set->all[i];
+        if (kept[i].is_run_time)
+            continue;
+        def.is_paused = def.is_paused || kept[i].is_paused;
+        rc = add_recur(self, queue, &def, kept[i].last_ms);
+    }
     if (rc == GUACO_OK)
         rc = guaco__sql_exec(self, SQL_QUEUE_GENERATION, 2, generation);
     return rc;
@@ -83,11 +126,11 @@ guaco__sqlite_recur_set(struct sqlite_store *self,
     if (set->stale)
         return GUACO_OK;
 
-    int64_t *lasts = calloc(set->n + 1, sizeof *lasts);
-    if (lasts == NULL)
+    struct kept *kept = calloc(set->n + 1, sizeof *kept);
+    if (kept == NULL)
         return GUACO_E_NOMEM;
-    rc = replace_all(self, queue, set, lasts);
-    free(lasts);
+    rc = replace_all(self, queue, set, kept);
+    free(kept);
     self->queues_known = false;
     guaco__touched_due(&self->base.touched, 0);
     return rc;
@@ -131,6 +174,8 @@ add_row(struct sqlite_store *self, struct rows *rows, sqlite3_stmt *stmt)
         .generation = (uint64_t)sqlite3_column_int64(stmt, 6),
         .priority = sqlite3_column_int(stmt, 7),
         .last_ms = sqlite3_column_int64(stmt, 8),
+        .is_paused = sqlite3_column_int(stmt, 9) != 0,
+        .is_run_time = sqlite3_column_int(stmt, 10) != 0,
     };
     if (def.queue.len == 0)
         return GUACO_OK;
@@ -243,4 +288,64 @@ guaco__sqlite_tick(struct sqlite_store *self, struct guaco__op_tick *tick)
     if (rc == GUACO_OK && tick->n > 0)
         rc = guaco__sqlite_put(self, tick->tasks, tick->n);
     return rc;
+}
+
+/* ---- at run time ---- */
+
+int
+guaco__sqlite_recur_put(struct sqlite_store *self,
+                        const struct guaco__op_recur_put *put)
+{
+    struct guaco__recur def = *put->def, old = {0};
+    int64_t queue, last_ms = 0;
+    int rc = guaco__sqlite_queue(self, def.queue, true, &queue);
+
+    if (rc == GUACO_OK)
+        rc = last_of(self, queue, &def, &last_ms);
+    if (rc == GUACO_OK)
+        rc = get_named(self, queue, def.name, &old);
+    if (rc != GUACO_OK)
+        return rc;
+    def.is_run_time = true;
+    def.generation = guaco__recur_generation(self->now_ms, &old);
+    guaco__touched_due(&self->base.touched, 0);
+    return add_recur(self, queue, &def, last_ms);
+}
+
+/* `which` of the entry: GUACO_E_MISSING when it changed nothing. */
+static int
+change_named(struct sqlite_store *self, enum sqlite_statement which,
+             const struct guaco__op_recur_name *op)
+{
+    int64_t queue;
+    int rc = guaco__sqlite_queue(self, op->queue, false, &queue);
+    sqlite3_stmt *stmt = rc != GUACO_OK ? NULL : guaco__sql(self, which, &rc);
+
+    if (stmt == NULL)
+        return rc;
+    (void)sqlite3_bind_int64(stmt, 1, queue);
+    guaco__sql_bind_blob(stmt, 2, op->name);
+    if (which == SQL_RECUR_PAUSE) {
+        (void)sqlite3_bind_int(stmt, 3, op->pause);
+        (void)sqlite3_bind_int64(stmt, 4, self->now_ms);
+    }
+    rc = guaco__sql_done(stmt);
+    if (rc == GUACO_OK && sqlite3_changes(self->db) == 0)
+        return GUACO_E_MISSING;
+    guaco__touched_due(&self->base.touched, 0);
+    return rc;
+}
+
+int
+guaco__sqlite_recur_drop(struct sqlite_store *self,
+                         const struct guaco__op_recur_name *op)
+{
+    return change_named(self, SQL_RECUR_DROP, op);
+}
+
+int
+guaco__sqlite_recur_pause(struct sqlite_store *self,
+                          const struct guaco__op_recur_name *op)
+{
+    return change_named(self, SQL_RECUR_PAUSE, op);
 }

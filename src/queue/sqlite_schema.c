@@ -16,7 +16,10 @@
 #define BUSY_TIMEOUT_MS     10000
 #define BUSY_TIMEOUT_MS_MAX 3600000
 
-static const char schema[] =
+/* What made each version of the one before it; the first of nothing.  A file is
+ * brought to the newest in one transaction. */
+static const char *const versions[SQLITE_SCHEMA_VERSION] = {
+    /* 1 */
     "CREATE TABLE guaco_meta(name TEXT PRIMARY KEY, value ANY NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE TABLE guaco_queue(id INTEGER PRIMARY KEY,"
@@ -57,7 +60,61 @@ static const char schema[] =
     " generation INTEGER NOT NULL, priority INTEGER NOT NULL,"
     " last INTEGER NOT NULL, envelope BLOB NOT NULL,"
     " PRIMARY KEY(queue, name)) WITHOUT ROWID;"
-    "INSERT INTO guaco_meta VALUES('version', 1), ('sequence', 1);";
+    "INSERT INTO guaco_meta VALUES('version', 1), ('sequence', 1);",
+    /* 2: rules, canceling, pausing, keys, locks */
+    "ALTER TABLE guaco_ready ADD COLUMN ruled INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE guaco_suspect ADD COLUMN ruled INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE guaco_delayed ADD COLUMN ruled INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE guaco_running ADD COLUMN ruled INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE guaco_running ADD COLUMN cancel BLOB;"
+    "ALTER TABLE guaco_queue ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE guaco_queue ADD COLUMN revokes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE guaco_recur ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE guaco_recur ADD COLUMN run_time INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX guaco_delayed_id ON guaco_delayed"
+    "(rank & " SQLITE_ID_MASK ");"
+    "CREATE INDEX guaco_running_cancel ON guaco_running(owner)"
+    " WHERE cancel IS NOT NULL;"
+    "CREATE TABLE guaco_rule(id INTEGER PRIMARY KEY, rank INTEGER NOT NULL,"
+    " until INTEGER NOT NULL, ukey BLOB NOT NULL,"
+    " lane1 INTEGER NOT NULL, cost1 INTEGER NOT NULL,"
+    " lane2 INTEGER NOT NULL, cost2 INTEGER NOT NULL,"
+    " counted INTEGER NOT NULL, aside INTEGER NOT NULL,"
+    " joins INTEGER NOT NULL, member INTEGER NOT NULL,"
+    " members INTEGER NOT NULL);"
+    "CREATE TABLE guaco_held(id INTEGER PRIMARY KEY, rank INTEGER NOT NULL,"
+    " due INTEGER NOT NULL, missing INTEGER NOT NULL, must INTEGER NOT NULL,"
+    " envelope BLOB NOT NULL);"
+    "CREATE TABLE guaco_member(held INTEGER NOT NULL,"
+    " number INTEGER NOT NULL, id INTEGER NOT NULL, state INTEGER NOT NULL,"
+    " body BLOB NOT NULL, PRIMARY KEY(held, number)) WITHOUT ROWID;"
+    "CREATE TABLE guaco_unique(queue INTEGER NOT NULL, ukey BLOB NOT NULL,"
+    " id INTEGER NOT NULL, ends INTEGER, PRIMARY KEY(queue, ukey))"
+    " WITHOUT ROWID;"
+    "CREATE INDEX guaco_unique_ends ON guaco_unique(ends)"
+    " WHERE ends IS NOT NULL;"
+    "CREATE TABLE guaco_lane(id INTEGER PRIMARY KEY, queue INTEGER NOT NULL,"
+    " name BLOB NOT NULL, refs INTEGER NOT NULL, running INTEGER NOT NULL,"
+    " most INTEGER NOT NULL, spacing INTEGER NOT NULL,"
+    " burst INTEGER NOT NULL, full_us INTEGER NOT NULL, wake INTEGER,"
+    " UNIQUE(queue, name));"
+    "CREATE INDEX guaco_lane_wake ON guaco_lane(wake) WHERE wake IS NOT NULL;"
+    "CREATE TABLE guaco_aside(lane INTEGER NOT NULL, rank INTEGER NOT NULL,"
+    " attempt INTEGER NOT NULL, failures INTEGER NOT NULL,"
+    " deaths INTEGER NOT NULL, suspect INTEGER NOT NULL,"
+    " envelope BLOB NOT NULL, PRIMARY KEY(lane, rank)) WITHOUT ROWID;"
+    "CREATE TABLE guaco_revoke(queue INTEGER NOT NULL, name BLOB NOT NULL,"
+    " until INTEGER NOT NULL, once INTEGER NOT NULL,"
+    " PRIMARY KEY(queue, name)) WITHOUT ROWID;"
+    "CREATE TABLE guaco_key(name BLOB PRIMARY KEY, ends INTEGER,"
+    " value BLOB NOT NULL);"
+    "CREATE INDEX guaco_key_ends ON guaco_key(ends) WHERE ends IS NOT NULL;"
+    "CREATE TABLE guaco_lock(name BLOB NOT NULL, token INTEGER NOT NULL,"
+    " owner INTEGER NOT NULL, boot TEXT NOT NULL, ends INTEGER NOT NULL,"
+    " PRIMARY KEY(name, token)) WITHOUT ROWID;"
+    "CREATE INDEX guaco_lock_owner ON guaco_lock(owner);"
+    "UPDATE guaco_meta SET value = 2 WHERE name = 'version';",
+};
 
 /* ---- the URL ---- */
 
@@ -220,9 +277,13 @@ make_schema(struct sqlite_store *self, const char *path,
                           "%s was made by a newer guaco (schema %d, this one "
                           "knows up to %d)",
                           path, version, SQLITE_SCHEMA_VERSION);
-    if (version == SQLITE_SCHEMA_VERSION)
-        return GUACO_OK;
-    return exec(self, schema, err);
+    if (version < 0)
+        return guaco_fail(err, GUACO_E_IO, 0, "%s has the version %d", path,
+                          version);
+    int rc = GUACO_OK;
+    for (; version < SQLITE_SCHEMA_VERSION && rc == GUACO_OK; version++)
+        rc = exec(self, versions[version], err);
+    return rc;
 }
 
 /* Under the commit lock, so that two that open a new file at once agree. */

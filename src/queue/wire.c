@@ -212,6 +212,8 @@ guaco__wire_put_row(struct wire_writer *w, const struct guaco__row *row)
     guaco__wire_put_number(w, row->failures);
     guaco__wire_put_number(w, row->deaths);
     guaco__wire_put_number(w, row->is_suspect);
+    guaco__wire_put_number(w, row->has_rules);
+    guaco__wire_put_number(w, row->members);
     guaco__wire_put_signed(w, row->since_ms);
     guaco__wire_put_signed(w, row->priority);
     guaco__wire_put_bytes(w, row->envelope);
@@ -226,6 +228,8 @@ guaco__wire_get_row(struct wire_reader *r, struct guaco__row *row)
     row->failures = (uint32_t)guaco__wire_get_number(r, UINT32_MAX);
     row->deaths = (uint32_t)guaco__wire_get_number(r, UINT32_MAX);
     row->is_suspect = guaco__wire_get_number(r, 1) != 0;
+    row->has_rules = guaco__wire_get_number(r, 1) != 0;
+    row->members = (uint32_t)guaco__wire_get_number(r, UINT32_MAX);
     row->since_ms = guaco__wire_get_signed(r, INT64_MIN, INT64_MAX);
     row->priority = (int32_t)guaco__wire_get_signed(r, -GUACO_TASK_PRIORITY_MAX,
                                                     GUACO_TASK_PRIORITY_MAX);
@@ -245,6 +249,8 @@ guaco__wire_put_recur(struct wire_writer *w, const struct guaco__recur *recur)
     guaco__wire_put_number(w, recur->generation);
     guaco__wire_put_signed(w, recur->priority);
     guaco__wire_put_signed(w, recur->last_ms);
+    guaco__wire_put_number(w, recur->is_paused);
+    guaco__wire_put_number(w, recur->is_run_time);
 }
 
 void
@@ -265,4 +271,63 @@ guaco__wire_get_recur(struct wire_reader *r, struct guaco__recur *recur)
     recur->priority = (int32_t)guaco__wire_get_signed(
         r, -GUACO_TASK_PRIORITY_MAX, GUACO_TASK_PRIORITY_MAX);
     recur->last_ms = guaco__wire_get_signed(r, INT64_MIN, INT64_MAX);
+    recur->is_paused = guaco__wire_get_number(r, 1) != 0;
+    recur->is_run_time = guaco__wire_get_number(r, 1) != 0;
+}
+
+/* ---- rules ---- */
+
+static void
+put_limit(struct wire_writer *w, const struct guaco_limit *limit)
+{
+    guaco__wire_put_bytes(w, limit->key);
+    if (limit->key.len == 0)
+        return;
+    guaco__wire_put_number(w, limit->running_max);
+    guaco__wire_put_number(w, limit->rate_count);
+    guaco__wire_put_number(w, limit->rate_period_ms);
+    guaco__wire_put_number(w, limit->rate_burst);
+    guaco__wire_put_number(w, limit->cost);
+}
+
+void
+guaco__wire_put_rules(struct wire_writer *w, const struct guaco_rules *rules)
+{
+    guaco__wire_put_bytes(w, rules->unique);
+    guaco__wire_put_number(w, (uint64_t)rules->unique_until);
+    guaco__wire_put_number(w, rules->unique_ms);
+    guaco__wire_put_number(w, rules->unique_replace);
+    for (unsigned i = 0; i < GUACO_LIMITS_MAX; i++)
+        put_limit(w, &rules->limits[i]);
+    guaco__wire_put_number(w, rules->joins);
+    guaco__wire_put_number(w, rules->joins_must_succeed);
+}
+
+static void
+get_limit(struct wire_reader *r, struct guaco_limit *limit)
+{
+    limit->key = guaco__wire_get_bytes(r, GUACO_KEY_MAX);
+    if (limit->key.len == 0)
+        return;
+    limit->running_max = (uint32_t)guaco__wire_get_number(r, UINT32_MAX);
+    limit->rate_count = (uint32_t)guaco__wire_get_number(r, UINT32_MAX);
+    limit->rate_period_ms = guaco__wire_get_number(r, INT64_MAX);
+    limit->rate_burst = (uint32_t)guaco__wire_get_number(r, UINT32_MAX);
+    limit->cost = (uint32_t)guaco__wire_get_number(r, UINT32_MAX);
+}
+
+void
+guaco__wire_get_rules(struct wire_reader *r, struct guaco_rules *rules)
+{
+    rules->unique = guaco__wire_get_bytes(r, GUACO_KEY_MAX);
+    rules->unique_until =
+        (enum guaco_unique_until)guaco__wire_get_number(r, GUACO_UNIQUE_TIME);
+    rules->unique_ms = guaco__wire_get_number(r, INT64_MAX);
+    rules->unique_replace = guaco__wire_get_number(r, 1) != 0;
+    for (unsigned i = 0; i < GUACO_LIMITS_MAX; i++)
+        get_limit(r, &rules->limits[i]);
+    rules->joins = (uint32_t)guaco__wire_get_number(r, UINT32_MAX);
+    rules->joins_must_succeed = guaco__wire_get_number(r, 1) != 0;
+    if (r->rc == GUACO_OK && guaco__rules_check(rules, NULL) != GUACO_OK)
+        r->rc = GUACO_E_PROTO;
 }

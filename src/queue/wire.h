@@ -27,7 +27,7 @@
 #include "base/buf.h"
 #include "broker_int.h"
 
-#define GUACO__WIRE_VERSION    1
+#define GUACO__WIRE_VERSION    2
 #define GUACO__WIRE_HEAD_BYTES 6u
 #define GUACO__WIRE_UP_MAX     (96u << 20)  /* bytes of a payload */
 #define GUACO__WIRE_DOWN_MAX   (320u << 20) /* 256 tasks of the largest size */

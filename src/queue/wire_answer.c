@@ -3,14 +3,23 @@
 #include <stdlib.h>
 
 #include "front.h"
+#include "guaco/key.h"
 #include "wire_int.h"
 
 #define DEAD_MAX    4096u /* tasks of one owner */
 #define OWNERS_MAX  65536u
 #define RECURS_MAX  (GUACO__QUEUES_MAX * 1000u)
-#define ROW_BYTES   9u /* the least of each */
-#define RECUR_BYTES 9u
+#define ROW_BYTES   11u /* the least of each */
+#define RECUR_BYTES 11u
 #define OWNER_BYTES 7u
+
+/* A lock that is taken says when it will be free. */
+static bool
+has_outputs(const struct guaco__op *op)
+{
+    return op->rc == GUACO_OK ||
+           (op->kind == GUACO__OP_LOCK && op->rc == GUACO_E_AGAIN);
+}
 
 /* ---- writing ---- */
 
@@ -27,6 +36,26 @@ put_owner(struct wire_writer *w, const struct guaco__owner *owner)
 }
 
 static void
+put_members(struct wire_writer *w, const struct guaco_news *news)
+{
+    guaco__wire_put_number(w, news->member_count);
+    for (size_t i = 0; i < news->member_count; i++) {
+        guaco__wire_put_number(w, news->members[i].number);
+        guaco__wire_put_number(w, news->members[i].id);
+        guaco__wire_put_number(w, news->members[i].state);
+        guaco__wire_put_bytes(w, news->members[i].body);
+    }
+}
+
+static void
+put_owners(struct wire_writer *w, const struct guaco__op_owners *op)
+{
+    guaco__wire_put_number(w, op->n);
+    for (size_t i = 0; i < op->n; i++)
+        put_owner(w, &op->owners[i]);
+}
+
+static void
 put_news(struct wire_writer *w, const struct guaco_news *news)
 {
     const struct guaco_result *result = news->result;
@@ -36,6 +65,7 @@ put_news(struct wire_writer *w, const struct guaco_news *news)
         guaco__wire_put_number(w, news->events[i].number);
         guaco__wire_put_bytes(w, news->events[i].body);
     }
+    put_members(w, news);
     guaco__wire_put_number(w, result != NULL);
     if (result == NULL)
         return;
@@ -55,6 +85,7 @@ put_claim(struct wire_writer *w, const struct guaco__op_claim *claim)
         guaco__wire_put_row(w, &claim->rows[i]);
     guaco__wire_put_number(w, claim->more);
     guaco__wire_put_number(w, claim->suspects);
+    guaco__wire_put_number(w, claim->revokes);
 }
 
 static void
@@ -66,6 +97,8 @@ put_stats(struct wire_writer *w, const struct guaco_queue_stats *stats)
     guaco__wire_put_number(w, stats->dead);
     guaco__wire_put_number(w, stats->results);
     guaco__wire_put_number(w, stats->recurring);
+    guaco__wire_put_number(w, stats->held);
+    guaco__wire_put_number(w, stats->is_paused);
 }
 
 static void
@@ -79,30 +112,44 @@ put_rows(struct wire_writer *w, const struct guaco__wire_rows *rows)
                                         rows->bytes.len);
 }
 
+static bool
+gives_value(const struct guaco__op_key *op)
+{
+    return op->verb == GUACO__KEY_GET || op->verb == GUACO__KEY_TAKE;
+}
+
+static void
+put_ids(struct wire_writer *w, const struct guaco__op_put *put)
+{
+    for (size_t i = 0; i < put->n; i++) {
+        guaco__wire_put_number(w, put->tasks[i].id);
+        guaco__wire_put_number(w, put->tasks[i].existed);
+    }
+}
+
+static void
+put_numbers(struct wire_writer *w, const uint64_t *numbers, size_t n)
+{
+    guaco__wire_put_number(w, n);
+    for (size_t i = 0; i < n; i++)
+        guaco__wire_put_number(w, numbers[i]);
+}
+
 static void
 put_outputs(struct wire_writer *w, const struct guaco__op *op,
             const struct guaco__wire_rows *rows)
 {
     switch (op->kind) {
-    case GUACO__OP_PUT:
-        for (size_t i = 0; i < op->put.n; i++)
-            guaco__wire_put_number(w, op->put.tasks[i].id);
-        break;
+    case GUACO__OP_PUT: put_ids(w, &op->put); break;
     case GUACO__OP_CLAIM: put_claim(w, &op->claim); break;
     case GUACO__OP_OWNER_OPEN:
         guaco__wire_put_number(w, op->owner.owner.id);
         break;
     case GUACO__OP_OWNER_REAP:
         guaco__wire_put_number(w, op->reap.returned);
-        guaco__wire_put_number(w, op->reap.dead_count);
-        for (size_t i = 0; i < op->reap.dead_count; i++)
-            guaco__wire_put_number(w, op->reap.dead[i]);
+        put_numbers(w, op->reap.dead, op->reap.dead_count);
         break;
-    case GUACO__OP_OWNER_LIST:
-        guaco__wire_put_number(w, op->owners.n);
-        for (size_t i = 0; i < op->owners.n; i++)
-            put_owner(w, &op->owners.owners[i]);
-        break;
+    case GUACO__OP_OWNER_LIST: put_owners(w, &op->owners); break;
     case GUACO__OP_READ: put_news(w, op->read.news); break;
     case GUACO__OP_PROMOTE:
         guaco__wire_put_number(w, op->promote.count);
@@ -121,13 +168,36 @@ put_outputs(struct wire_writer *w, const struct guaco__op *op,
             guaco__wire_put_recur(w, &op->recur_list.all[i]);
         break;
     case GUACO__OP_STATS: put_stats(w, op->stats.stats); break;
-    case GUACO__OP_LIST: put_rows(w, rows); break;
+    case GUACO__OP_LIST:
+    case GUACO__OP_KEY_LIST: put_rows(w, rows); break;
     case GUACO__OP_PURGE: guaco__wire_put_number(w, op->purge.count); break;
     case GUACO__OP_REPLAY: guaco__wire_put_number(w, op->replay.count); break;
-    case GUACO__OP_FINISH:
-    case GUACO__OP_RELEASE:
-    case GUACO__OP_EVENT:
+    case GUACO__OP_RELEASE: guaco__wire_put_number(w, op->release.ended); break;
     case GUACO__OP_OWNER_RENEW:
+        put_numbers(w, op->owner.canceled, op->owner.canceled_count);
+        break;
+    case GUACO__OP_IDS: guaco__wire_put_number(w, op->ids.first); break;
+    case GUACO__OP_CANCEL:
+        guaco__wire_put_number(w, op->cancel.was);
+        guaco__wire_put_number(w, op->cancel.owner);
+        break;
+    case GUACO__OP_REVOKE: guaco__wire_put_number(w, op->revoke.was); break;
+    case GUACO__OP_KEY:
+        guaco__wire_put_signed(w, op->key.sum);
+        if (gives_value(&op->key))
+            guaco__wire_put_bytes(w, op->key.value);
+        break;
+    case GUACO__OP_LOCK:
+        guaco__wire_put_number(w, op->lock.token);
+        guaco__wire_put_number(w, op->lock.holders);
+        guaco__wire_put_number(w, op->lock.free_ms);
+        break;
+    case GUACO__OP_FINISH:
+    case GUACO__OP_EVENT:
+    case GUACO__OP_PAUSE:
+    case GUACO__OP_RECUR_PUT:
+    case GUACO__OP_RECUR_DROP:
+    case GUACO__OP_RECUR_PAUSE:
     case GUACO__OP_TICK: break;
     }
 }
@@ -147,7 +217,7 @@ guaco__wire_put_answer(struct guaco__buf *out,
     }
     for (size_t i = 0; i < run->n; i++) {
         guaco__wire_put_signed(&w, run->ops[i].rc);
-        if (run->ops[i].rc == GUACO_OK)
+        if (has_outputs(&run->ops[i]))
             put_outputs(&w, &run->ops[i], &run->rows);
     }
     return w.rc;
@@ -190,6 +260,7 @@ get_claim(struct wire_reader *r, struct guaco__op_claim *claim)
     }
     claim->more = guaco__wire_get_number(r, 1) != 0;
     claim->suspects = guaco__wire_get_number(r, 1) != 0;
+    claim->revokes = guaco__wire_get_number(r, 1) != 0;
 }
 
 static void
@@ -247,6 +318,26 @@ get_result(struct wire_reader *r, struct guaco_news *news)
 }
 
 static void
+get_members(struct wire_reader *r, struct guaco_news *news)
+{
+    size_t n = guaco__wire_get_count(r, GUACO__PUTS_MAX, 4);
+
+    for (size_t i = 0; i < n && r->rc == GUACO_OK; i++) {
+        struct guaco_member member = {
+            .number = (uint32_t)guaco__wire_get_number(r, UINT32_MAX),
+            .id = guaco__wire_get_number(r, UINT64_MAX),
+            .state = (enum guaco_task_state)guaco__wire_get_number(
+                r, GUACO_TASK_DEAD),
+            .body = guaco__wire_get_bytes(r, GUACO_RESULT_BODY_MAX),
+        };
+        if (r->rc == GUACO_OK && member.state < GUACO_TASK_DONE)
+            r->rc = GUACO_E_PROTO;
+        if (r->rc == GUACO_OK)
+            r->rc = guaco__news_member(news, &member);
+    }
+}
+
+static void
 get_news(struct wire_reader *r, struct guaco_news *news)
 {
     size_t n = guaco__wire_get_count(r, GUACO_EVENTS_MAX, 2);
@@ -258,6 +349,7 @@ get_news(struct wire_reader *r, struct guaco_news *news)
         if (r->rc == GUACO_OK)
             r->rc = guaco__news_event(news, number, body);
     }
+    get_members(r, news);
     if (guaco__wire_get_number(r, 1) != 0)
         get_result(r, news);
 }
@@ -293,6 +385,8 @@ get_stats(struct wire_reader *r, struct guaco_queue_stats *stats)
     stats->dead = guaco__wire_get_number(r, UINT64_MAX);
     stats->results = guaco__wire_get_number(r, UINT64_MAX);
     stats->recurring = guaco__wire_get_number(r, UINT64_MAX);
+    stats->held = guaco__wire_get_number(r, UINT64_MAX);
+    stats->is_paused = guaco__wire_get_number(r, 1) != 0;
 }
 
 static void
@@ -309,12 +403,53 @@ get_rows(struct wire_reader *r, const struct guaco__op_list *list)
 }
 
 static void
+get_canceled(struct wire_reader *r, struct guaco__op_owner *op)
+{
+    size_t n = guaco__wire_get_count(r, DEAD_MAX, 1);
+
+    op->canceled = n == 0 ? NULL : allocate(r, n, sizeof *op->canceled);
+    op->canceled_count = 0;
+    while (op->canceled_count < n && r->rc == GUACO_OK)
+        op->canceled[op->canceled_count++] =
+            guaco__wire_get_number(r, UINT64_MAX);
+}
+
+static void
+get_key(struct wire_reader *r, struct guaco__op_key *op)
+{
+    op->sum = guaco__wire_get_signed(r, INT64_MIN, INT64_MAX);
+    if (!gives_value(op))
+        return;
+    struct guaco_slice value = guaco__wire_get_bytes(r, GUACO_KEY_VALUE_MAX);
+    char *copy = allocate(r, value.len, 1);
+    if (copy == NULL)
+        return;
+    memcpy(copy, value.at, value.len);
+    op->value = (struct guaco_slice){copy, value.len};
+}
+
+static void
+get_keys(struct wire_reader *r, const struct guaco__op_key_list *list)
+{
+    size_t n = guaco__wire_get_count(r, list->limit, 2);
+
+    for (size_t i = 0; i < n && r->rc == GUACO_OK; i++) {
+        struct guaco_slice key = guaco__wire_get_bytes(r, GUACO_KEY_MAX);
+        struct guaco_slice value =
+            guaco__wire_get_bytes(r, GUACO_KEY_VALUE_MAX);
+        if (r->rc == GUACO_OK)
+            list->fn(list->ctx, key, value);
+    }
+}
+
+static void
 get_outputs(struct wire_reader *r, struct guaco__op *op)
 {
     switch (op->kind) {
     case GUACO__OP_PUT:
         for (size_t i = 0; i < op->put.n; i++) {
             op->put.tasks[i].id = guaco__wire_get_number(r, UINT64_MAX);
+            op->put.tasks[i].existed = guaco__wire_get_number(r, 1) != 0;
             if (op->put.tasks[i].id == 0)
                 r->rc = GUACO_E_PROTO;
         }
@@ -347,10 +482,34 @@ get_outputs(struct wire_reader *r, struct guaco__op *op)
     case GUACO__OP_REPLAY:
         op->replay.count = guaco__wire_get_number(r, UINT64_MAX);
         break;
-    case GUACO__OP_FINISH:
     case GUACO__OP_RELEASE:
+        op->release.ended = guaco__wire_get_number(r, 1) != 0;
+        break;
+    case GUACO__OP_OWNER_RENEW: get_canceled(r, &op->owner); break;
+    case GUACO__OP_IDS:
+        op->ids.first = guaco__wire_get_number(r, UINT64_MAX);
+        break;
+    case GUACO__OP_CANCEL:
+        op->cancel.was =
+            (enum guaco_task_state)guaco__wire_get_number(r, GUACO_TASK_HELD);
+        op->cancel.owner = guaco__wire_get_number(r, UINT64_MAX);
+        break;
+    case GUACO__OP_REVOKE:
+        op->revoke.was = guaco__wire_get_number(r, 1) != 0;
+        break;
+    case GUACO__OP_KEY: get_key(r, &op->key); break;
+    case GUACO__OP_KEY_LIST: get_keys(r, &op->key_list); break;
+    case GUACO__OP_LOCK:
+        op->lock.token = guaco__wire_get_number(r, UINT64_MAX);
+        op->lock.holders = (uint32_t)guaco__wire_get_number(r, UINT32_MAX);
+        op->lock.free_ms = guaco__wire_get_number(r, UINT64_MAX);
+        break;
+    case GUACO__OP_FINISH:
     case GUACO__OP_EVENT:
-    case GUACO__OP_OWNER_RENEW:
+    case GUACO__OP_PAUSE:
+    case GUACO__OP_RECUR_PUT:
+    case GUACO__OP_RECUR_DROP:
+    case GUACO__OP_RECUR_PAUSE:
     case GUACO__OP_TICK: break;
     }
 }
@@ -376,7 +535,7 @@ guaco__wire_get_answer(struct guaco_slice payload, struct guaco__op **ops,
         return get_failure(&r, rc, err);
     for (size_t i = 0; i < n; i++) {
         ops[i]->rc = get_rc(&r);
-        if (r.rc == GUACO_OK && ops[i]->rc == GUACO_OK)
+        if (r.rc == GUACO_OK && has_outputs(ops[i]))
             get_outputs(&r, ops[i]);
     }
     if (r.rc == GUACO_OK && r.at != r.end)

@@ -32,6 +32,11 @@ struct guaco_slice guaco__wire_get_bytes(struct wire_reader *r, size_t max);
  * be able to hold so many. */
 size_t guaco__wire_get_count(struct wire_reader *r, size_t max, size_t least);
 
+/* Rules of a put; read into `rules`, with slices into what is read. */
+void
+guaco__wire_put_rules(struct wire_writer *w, const struct guaco_rules *rules);
+void guaco__wire_get_rules(struct wire_reader *r, struct guaco_rules *rules);
+
 /* What both directions of an op have. */
 void guaco__wire_put_row(struct wire_writer *w, const struct guaco__row *row);
 void guaco__wire_get_row(struct wire_reader *r, struct guaco__row *row);

@@ -31,6 +31,21 @@ wake(struct guaco__listener *listener, const struct guaco__notice *notice)
     return taken;
 }
 
+static uint32_t
+wake_canceled(struct guaco__listener *listener,
+              const struct guaco__notice *notice)
+{
+    struct guaco_worker *worker =
+        GUACO__OF(listener, struct guaco_worker, cancels);
+
+    (void)notice;
+    pthread_mutex_lock(&worker->lock);
+    worker->is_told = true;
+    guaco__worker_stir(worker, 0);
+    pthread_mutex_unlock(&worker->lock);
+    return 0;
+}
+
 static int
 check_options(const struct guaco_worker_options *options,
               struct guaco_error *err)
@@ -69,6 +84,9 @@ set_options(struct guaco_worker *worker,
     memcpy(worker->listener.topic.queue, worker->queue_name,
            sizeof worker->queue_name);
     worker->listener.wake = wake;
+    worker->cancels.topic.kind = GUACO__NOTICE_TASK;
+    worker->cancels.wake = wake_canceled;
+    guaco__list_init(&worker->cancels.link);
     guaco__list_init(&worker->listener.link);
     guaco__list_init(&worker->fresh);
     guaco__list_init(&worker->running);
@@ -95,12 +113,25 @@ start_thread(struct guaco_worker *worker)
 static void
 leave(struct guaco_worker *worker)
 {
-    struct guaco__op op = {.kind = GUACO__OP_OWNER_REAP,
-                           .reap = {.owner = worker->owner}};
+    if (worker->cancels.topic.id != 0)
+        guaco__front_unlisten(worker->broker, &worker->cancels);
+    guaco__front_disown(worker->broker, worker->owner);
+}
 
-    if (worker->owner != 0)
-        (void)guaco__front_run_one(worker->broker, &op, NULL);
-    free(op.reap.dead);
+static void
+free_contents(struct guaco_worker *worker)
+{
+    struct guaco__list *link;
+
+    while ((link = guaco__list_shift(&worker->fresh)) != NULL)
+        guaco__run_free(GUACO__OF(link, struct guaco_run, link));
+    while ((link = guaco__list_shift(&worker->running)) != NULL)
+        guaco__run_free(GUACO__OF(link, struct guaco_run, link));
+    while ((link = guaco__list_shift(&worker->outcomes)) != NULL)
+        guaco__outcome_free(GUACO__OF(link, struct guaco__outcome, link));
+    pthread_cond_destroy(&worker->changed);
+    pthread_cond_destroy(&worker->stirred);
+    pthread_mutex_destroy(&worker->lock);
 }
 
 int
@@ -118,19 +149,21 @@ guaco_worker_open(struct guaco_worker **out, struct guaco_broker *broker,
 
     worker->broker = broker;
     set_options(worker, options);
-    rc = guaco__worker_register(worker, err);
-    if (rc != GUACO_OK) {
-        free(worker);
-        return rc;
-    }
+    guaco__rand_init(&worker->rand, guaco__clock_mono_ns());
     pthread_mutex_init(&worker->lock, NULL);
     guaco__cond_init(&worker->changed);
     guaco__cond_init(&worker->stirred);
-    int sys = start_thread(worker);
-    if (sys != 0) {
+    rc = guaco__worker_register(worker, err);
+    if (rc == GUACO_OK) {
+        int sys = start_thread(worker);
+        if (sys != 0)
+            rc = guaco_fail(err, GUACO_E_IO, sys, "the worker's thread");
+    }
+    if (rc != GUACO_OK) {
         leave(worker);
+        free_contents(worker);
         free(worker);
-        return guaco_fail(err, GUACO_E_IO, sys, "the worker's thread");
+        return rc;
     }
     *out = worker;
     return GUACO_OK;
@@ -175,22 +208,6 @@ guaco_worker_join(struct guaco_worker *worker, int64_t timeout_ms)
     return is_empty ? GUACO_OK : GUACO_E_TIMEOUT;
 }
 
-static void
-free_contents(struct guaco_worker *worker)
-{
-    struct guaco__list *link;
-
-    while ((link = guaco__list_shift(&worker->fresh)) != NULL)
-        guaco__run_free(GUACO__OF(link, struct guaco_run, link));
-    while ((link = guaco__list_shift(&worker->running)) != NULL)
-        guaco__run_free(GUACO__OF(link, struct guaco_run, link));
-    while ((link = guaco__list_shift(&worker->outcomes)) != NULL)
-        guaco__outcome_free(GUACO__OF(link, struct guaco__outcome, link));
-    pthread_cond_destroy(&worker->changed);
-    pthread_cond_destroy(&worker->stirred);
-    pthread_mutex_destroy(&worker->lock);
-}
-
 void
 guaco_worker_close(struct guaco_worker *worker)
 {
@@ -227,15 +244,31 @@ guaco_worker_stats(struct guaco_worker *worker,
 
 /* ---- handing out ---- */
 
+/* The first that nobody runs yet; of the task `like`, if it is not NULL. */
 static struct guaco_run *
-hand_out(struct guaco_worker *worker)
+take_fresh(struct guaco_worker *worker, const struct guaco_slice *like)
+{
+    struct guaco__list *head = &worker->fresh;
+
+    for (struct guaco__list *l = head->next; l != head; l = l->next) {
+        struct guaco_run *run = GUACO__OF(l, struct guaco_run, link);
+        if (like != NULL && !guaco_slice_equals(run->task.name, *like))
+            continue;
+        guaco__list_remove(l);
+        return run;
+    }
+    return NULL;
+}
+
+static struct guaco_run *
+hand_out(struct guaco_worker *worker, const struct guaco_slice *like)
 {
     const struct guaco__verdict expired = {
         .ends = true, .state = GUACO_TASK_EXPIRED, .keep = true};
-    struct guaco__list *link;
+    const struct guaco__verdict back = {0}; /* the store ends it */
+    struct guaco_run *run;
 
-    while ((link = guaco__list_shift(&worker->fresh)) != NULL) {
-        struct guaco_run *run = GUACO__OF(link, struct guaco_run, link);
+    while ((run = take_fresh(worker, like)) != NULL) {
         const struct guaco__life_terms terms = {
             .task = &run->task,
             .wall_ms = run->task.expires_ms == 0
@@ -244,9 +277,11 @@ hand_out(struct guaco_worker *worker)
             .now_ns = guaco__clock_mono_ns(),
         };
         worker->fresh_count--;
-        if (guaco__life_step(&run->life, GUACO__LIFE_HAND_OUT, &terms) ==
-            GUACO__LIFE_EXPIRE) {
-            guaco__worker_give_up(worker, run, &expired);
+        enum guaco__life_action action =
+            guaco__life_step(&run->life, GUACO__LIFE_HAND_OUT, &terms);
+        if (action != GUACO__LIFE_RUN) {
+            guaco__worker_give_up(
+                worker, run, action == GUACO__LIFE_EXPIRE ? &expired : &back);
             worker->has_exclusive = worker->has_exclusive && !run->is_exclusive;
             guaco__run_free(run);
             continue;
@@ -288,7 +323,7 @@ guaco_worker_next(struct guaco_worker *worker, int64_t timeout_ms,
             rc = GUACO_E_CLOSED;
             break;
         }
-        *run = hand_out(worker);
+        *run = hand_out(worker, NULL);
         if (*run != NULL)
             break;
         if (should_look(worker))
@@ -298,6 +333,27 @@ guaco_worker_next(struct guaco_worker *worker, int64_t timeout_ms,
     }
     pthread_mutex_unlock(&worker->lock);
     return rc;
+}
+
+int
+guaco_worker_next_batch(struct guaco_worker *worker, int64_t timeout_ms,
+                        size_t max, struct guaco_run **runs, size_t *n,
+                        struct guaco_error *err)
+{
+    *n = 0;
+    if (max < 1)
+        return guaco_fail(err, GUACO_E_INVALID, 0, "a batch of none");
+    int rc = guaco_worker_next(worker, timeout_ms, &runs[0], err);
+    if (rc != GUACO_OK)
+        return rc;
+
+    const struct guaco_slice like = runs[0]->task.name;
+    *n = 1;
+    pthread_mutex_lock(&worker->lock);
+    while (*n < max && (runs[*n] = hand_out(worker, &like)) != NULL)
+        (*n)++;
+    pthread_mutex_unlock(&worker->lock);
+    return GUACO_OK;
 }
 
 /* ---- a run ---- */
@@ -333,16 +389,47 @@ guaco_run_retries_left(const struct guaco_run *run)
                                              : 0;
 }
 
+static bool
+is_interrupted(const struct guaco_run *run)
+{
+    return run->life.state == GUACO__LIFE_INTERRUPTED ||
+           run->life.state == GUACO__LIFE_STUCK;
+}
+
 bool
 guaco_run_interrupted(const struct guaco_run *run)
 {
     struct guaco_worker *worker = run->worker;
 
     pthread_mutex_lock(&worker->lock);
-    bool is_interrupted = run->life.state == GUACO__LIFE_INTERRUPTED ||
-                          run->life.state == GUACO__LIFE_STUCK;
+    bool yes = is_interrupted(run);
     pthread_mutex_unlock(&worker->lock);
-    return is_interrupted;
+    return yes;
+}
+
+int
+guaco__run_why(const struct guaco_run *run)
+{
+    return run->life.is_lost       ? GUACO_E_LOST
+           : run->life.is_canceled ? GUACO_E_STATE
+                                   : GUACO_E_TIMEOUT;
+}
+
+int
+guaco_run_why(const struct guaco_run *run)
+{
+    struct guaco_worker *worker = run->worker;
+
+    pthread_mutex_lock(&worker->lock);
+    int why = is_interrupted(run) ? guaco__run_why(run) : 0;
+    pthread_mutex_unlock(&worker->lock);
+    return why;
+}
+
+uint32_t
+guaco_run_members(const struct guaco_run *run)
+{
+    return run->members;
 }
 
 int64_t
@@ -417,6 +504,9 @@ check_outcome(const struct guaco_outcome *outcome, struct guaco_error *err)
     if (outcome->follow_count > FOLLOW_MAX)
         return guaco_fail(err, GUACO_E_INVALID, 0, "%zu follow-ups, most %u",
                           outcome->follow_count, FOLLOW_MAX);
+    if (outcome->pass_on && outcome->follow_count == 0)
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "pass_on without a follow-up");
     return GUACO_OK;
 }
 
@@ -430,6 +520,7 @@ fill_finish(struct guaco__op *op, const struct guaco_run *run,
         .attempt = run->attempt,
         .state = verdict->state,
         .keep = verdict->keep,
+        .has_rules = run->has_rules,
         .ttl_s = run->task.result_ttl_s == 0 ? GUACO__RESULT_TTL_S
                                              : run->task.result_ttl_s,
     };
@@ -442,13 +533,26 @@ fill_finish(struct guaco__op *op, const struct guaco_run *run,
     }
 }
 
+/* The first follow-up may have to join something, so it has rules. */
+static void
+pass_on(struct guaco__outcome *record, const struct guaco_outcome *outcome,
+        const struct guaco__verdict *verdict)
+{
+    static const struct guaco_rules none;
+    struct guaco__put *first = &record->puts.items[0];
+
+    record->passes_on = outcome->pass_on && verdict->state == GUACO_TASK_DONE;
+    if (record->passes_on && first->rules == NULL)
+        first->rules = &none;
+}
+
 /* All that can fail of ending a run. */
 static int
 make_record(const struct guaco_run *run, const struct guaco_outcome *outcome,
             const struct guaco__verdict *verdict, struct guaco__outcome **out,
             struct guaco_error *err)
 {
-    size_t bytes = verdict->keep_body ? outcome->body.len : 0;
+    size_t bytes = verdict->ends && verdict->keep_body ? outcome->body.len : 0;
     struct guaco__outcome *record = guaco__outcome_new(bytes);
 
     if (record == NULL)
@@ -461,12 +565,19 @@ make_record(const struct guaco_run *run, const struct guaco_outcome *outcome,
             return rc;
         }
         record->has_puts = true;
+        rc = guaco__front_allows_puts(run->worker->broker, &record->puts, err);
+        if (rc != GUACO_OK) {
+            guaco__outcome_free(record);
+            return rc;
+        }
+        pass_on(record, outcome, verdict);
     }
     if (verdict->ends) {
         fill_finish(&record->op, run, verdict, record);
         if (bytes > 0)
             memcpy(record->bytes, outcome->body.at, bytes);
         record->op.finish.body = (struct guaco_slice){record->bytes, bytes};
+        record->op.finish.pass_on = record->passes_on;
     } else {
         record->op.kind = GUACO__OP_RELEASE;
         record->op.release =
@@ -515,8 +626,10 @@ guaco_run_finish(struct guaco_run *run, const struct guaco_outcome *outcome,
 
     if (rc != GUACO_OK)
         return rc;
-    struct guaco__verdict verdict = guaco__verdict(
-        &run->task, run->failures, outcome, worker->options.result_bytes_max);
+    pthread_mutex_lock(&worker->lock);
+    struct guaco__verdict verdict = guaco__worker_judge(
+        worker, run, outcome, worker->options.result_bytes_max);
+    pthread_mutex_unlock(&worker->lock);
     rc = make_record(run, outcome, &verdict, &record, err);
     if (rc != GUACO_OK)
         return rc;

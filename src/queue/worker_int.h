@@ -29,6 +29,7 @@
 
 #include <pthread.h>
 
+#include "base/rand.h"
 #include "front.h"
 #include "life.h"
 
@@ -53,6 +54,8 @@ struct guaco_run {
     bool is_to_interrupt; /* on_interrupt is owed */
     bool is_in_call;      /* of our thread: it must not be freed */
     bool is_exclusive;    /* a suspect: nothing else may run beside it */
+    bool has_rules;
+    uint32_t members;
     void *data;
     char *envelope;
 };
@@ -63,6 +66,7 @@ struct guaco__outcome {
     struct guaco__op op;
     struct guaco__puts puts; /* of follow-ups */
     bool has_puts;
+    bool passes_on;
     char bytes[];
 };
 
@@ -71,6 +75,8 @@ struct guaco_worker {
     struct guaco_worker_options options; /* queue points to queue_name */
     char queue_name[GUACO_QUEUE_NAME_MAX + 1];
     struct guaco__listener listener;
+    struct guaco__listener cancels; /* of our runs */
+    struct guaco__rand rand;
     uint64_t owner; /* changes when our lease was lost */
 
     pthread_mutex_t lock;
@@ -89,6 +95,7 @@ struct guaco_worker {
     bool is_turning;
     bool is_draining;
     bool is_stopping;
+    bool is_told;      /* one of our runs was canceled: ask which */
     bool is_woken;     /* there may be tasks: claim before you wait */
     bool is_listening; /* the listener is listed and was not used up */
     bool is_quiet;     /* suspects wait: run dry before claiming more */
@@ -108,6 +115,11 @@ struct guaco_worker {
 
 /* How many more could be claimed now. */
 uint32_t guaco__worker_free_slots(const struct guaco_worker *worker);
+/* What an outcome of `run` comes to. */
+struct guaco__verdict
+guaco__worker_judge(struct guaco_worker *worker, const struct guaco_run *run,
+                    const struct guaco_outcome *outcome,
+                    size_t result_bytes_max);
 /* Make a turn; is_turning must be false. Claims if `claim`. Returns 0 or the
  * store's error. */
 int guaco__worker_turn(struct guaco_worker *worker, bool claim,
@@ -123,6 +135,8 @@ void guaco__outcome_free(struct guaco__outcome *outcome);
 void guaco__worker_give_up(struct guaco_worker *worker, struct guaco_run *run,
                            const struct guaco__verdict *verdict);
 void guaco__run_free(struct guaco_run *run);
+/* The cause of its interruption. */
+int guaco__run_why(const struct guaco_run *run);
 /* Give back what was claimed and not handed out. */
 void guaco__worker_give_back(struct guaco_worker *worker);
 /* The suspect's run is over: the others' turn. */

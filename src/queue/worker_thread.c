@@ -53,6 +53,8 @@ next_wake(const struct guaco_worker *worker, uint64_t now_ns)
     if (wants_claim(worker))
         turn_ns = now_ns;
     if (worker->running_count + worker->fresh_count > 0) {
+        if (worker->is_told)
+            turn_ns = now_ns;
         turn_ns = earlier(turn_ns, worker->lease_ns);
         turn_ns = earlier(turn_ns, worker->look_ns);
     }
@@ -68,7 +70,7 @@ next_wake(const struct guaco_worker *worker, uint64_t now_ns)
 static void
 call_interrupt(struct guaco_worker *worker, struct guaco_run *run)
 {
-    int why = run->life.is_lost ? GUACO_E_LOST : GUACO_E_TIMEOUT;
+    int why = guaco__run_why(run);
 
     run->is_to_interrupt = false;
     if (worker->options.calls.on_interrupt == NULL)
@@ -89,12 +91,15 @@ call_stuck(struct guaco_worker *worker, struct guaco_run *stuck)
     const struct guaco_outcome failure = {
         .kind = GUACO_OUTCOME_FAILED, .keep = true, .retry_delay_ms = -1};
     struct guaco__verdict failed =
-        guaco__verdict(&stuck->task, stuck->failures, &failure, SIZE_MAX);
+        guaco__worker_judge(worker, stuck, &failure, SIZE_MAX);
     const struct guaco__verdict back = {0};
     struct guaco__list *head = &worker->running;
 
-    failed.reason = "it went on after its timeout and its process was "
-                    "replaced";
+    failed.reason = stuck->life.is_canceled
+                        ? "it went on after it was canceled and its process "
+                          "was replaced"
+                        : "it went on after its timeout and its process was "
+                          "replaced";
     worker->is_draining = true;
     for (struct guaco__list *l = head->next; l != head; l = l->next) {
         struct guaco_run *run = GUACO__OF(l, struct guaco_run, link);
@@ -148,7 +153,7 @@ turn(struct guaco_worker *worker, uint64_t now_ns)
     if (wants_claim(worker))
         (void)guaco__worker_look(worker, NULL);
     else if (now_ns >= worker->flush_ns || now_ns >= worker->lease_ns ||
-             now_ns >= worker->look_ns)
+             now_ns >= worker->look_ns || worker->is_told)
         (void)guaco__worker_turn(worker, now_ns >= worker->look_ns, NULL);
     /* Not only when there are more than before: the loop may have taken one
      * while the turn was out, for which another came. */

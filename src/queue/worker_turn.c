@@ -2,12 +2,9 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "envelope.h"
 #include "os/clock.h"
-#include "os/proc.h"
 #include "worker_int.h"
 
 /* ---- what is to be stored ---- */
@@ -21,6 +18,7 @@ guaco__outcome_new(size_t bytes)
         guaco__list_init(&outcome->link);
         outcome->op = (struct guaco__op){0};
         outcome->has_puts = false;
+        outcome->passes_on = false;
     }
     return outcome;
 }
@@ -66,6 +64,7 @@ guaco__worker_give_up(struct guaco_worker *worker, struct guaco_run *run,
             .attempt = run->attempt,
             .state = verdict->state,
             .keep = verdict->keep,
+            .has_rules = run->has_rules,
             .ttl_s = run->task.result_ttl_s == 0 ? GUACO__RESULT_TTL_S
                                                  : run->task.result_ttl_s,
         };
@@ -85,32 +84,54 @@ guaco__worker_give_up(struct guaco_worker *worker, struct guaco_run *run,
     guaco__worker_add(worker, outcome);
 }
 
+struct guaco__verdict
+guaco__worker_judge(struct guaco_worker *worker, const struct guaco_run *run,
+                    const struct guaco_outcome *outcome,
+                    size_t result_bytes_max)
+{
+    const struct guaco__case about = {
+        .task = &run->task,
+        .failures = run->failures,
+        .dice = run->task.retry_jitter_percent == 0
+                    ? 0
+                    : (uint32_t)guaco__rand_next(&worker->rand),
+        .is_canceled = run->life.is_canceled,
+        .has_rules = run->has_rules,
+        .result_bytes_max = result_bytes_max,
+    };
+
+    return guaco__verdict(&about, outcome);
+}
+
 /* ---- registration ---- */
 
 int
 guaco__worker_register(struct guaco_worker *worker, struct guaco_error *err)
 {
-    struct guaco__proc_stat self = {0};
-    struct stat space = {0};
-    struct guaco__op op = {.kind = GUACO__OP_OWNER_OPEN,
-                           .owner = {.lease_ms = worker->options.lease_ms}};
-    int rc = guaco__proc_stat(getpid(), &self, err);
+    uint64_t owner = 0;
+    int rc = guaco__front_owner(worker->broker, worker->options.lease_ms,
+                                &owner, err);
 
     if (rc != GUACO_OK)
         return rc;
-    (void)stat("/proc/self/ns/pid", &space);
-    op.owner.owner = (struct guaco__owner){
-        .pid = getpid(),
-        .pid_start = self.start_ticks,
-        .pid_space = space.st_ino,
-    };
-    rc = guaco__front_run_one(worker->broker, &op, err);
+    if (worker->cancels.topic.id != 0)
+        guaco__front_unlisten(worker->broker, &worker->cancels);
+    worker->cancels.topic.id = guaco__topic_owner(owner);
+    rc = guaco__front_listen(worker->broker, &worker->cancels, err);
     if (rc == GUACO_OK)
-        worker->owner = op.owner.owner.id;
+        worker->owner = owner;
+    else
+        guaco__front_disown(worker->broker, owner);
     return rc;
 }
 
 /* ---- a turn ---- */
+
+enum fate {
+    FATE_RUN,
+    FATE_REVOKED,
+    FATE_UNKNOWN, /* the store did not say: back */
+};
 
 struct turn {
     struct guaco__op ops[WORKER_TURN_OPS + 2];
@@ -119,6 +140,7 @@ struct turn {
     size_t n;
     struct guaco__op *renew; /* or NULL */
     struct guaco__op *claim;
+    enum fate fates[GUACO__CLAIM_MAX]; /* of what was claimed */
 };
 
 uint32_t
@@ -196,8 +218,11 @@ plan(struct guaco_worker *worker, struct turn *turn, bool claim,
     turn->stored = turn->n = 0;
     turn->renew = turn->claim = NULL;
     take_outcomes(worker, turn);
-    if (guaco__clock_mono_ns() >= worker->lease_ns && (claim || holds))
+    memset(turn->fates, 0, sizeof turn->fates);
+    if ((guaco__clock_mono_ns() >= worker->lease_ns && (claim || holds)) ||
+        (worker->is_told && holds))
         turn->renew = add_renewal(worker, turn);
+    worker->is_told = false;
     if (claim)
         turn->claim = add_claim(worker, turn, rows, max);
 }
@@ -211,7 +236,7 @@ strip_finish(struct guaco__outcome *outcome)
 {
     static const char reason[] =
         "its follow-up tasks were refused: the store has no room for another "
-        "queue";
+        "queue, or they have ids that were not reserved";
     struct guaco__op_finish *finish = &outcome->op.finish;
 
     finish->state = GUACO_TASK_FAILED;
@@ -220,14 +245,16 @@ strip_finish(struct guaco__outcome *outcome)
     finish->reason = (struct guaco_slice){reason, sizeof reason - 1};
     finish->follow = NULL;
     finish->follow_count = 0;
+    finish->pass_on = false;
 }
 
 /* Whether an outcome must be stored again, perhaps as another. */
 static bool
 is_to_repeat(struct guaco__outcome *outcome, const struct guaco__op *op)
 {
-    if (op->rc == GUACO_E_LIMIT && op->kind == GUACO__OP_FINISH &&
-        op->finish.follow_count > 0) {
+    if ((op->rc == GUACO_E_LIMIT || op->rc == GUACO_E_EXISTS ||
+         op->rc == GUACO_E_INVALID) &&
+        op->kind == GUACO__OP_FINISH && op->finish.follow_count > 0) {
         strip_finish(outcome);
         return true;
     }
@@ -248,7 +275,8 @@ settle_outcomes(struct guaco_worker *worker, struct turn *turn, int rc)
         if (rc != GUACO_OK || is_to_repeat(outcome, op)) {
             guaco__list_push_front(&worker->outcomes, &outcome->link);
             worker->flush_ns = guaco__clock_mono_ns();
-            if (rc == GUACO_OK && op->rc != GUACO_E_LIMIT)
+            if (rc == GUACO_OK && op->rc != GUACO_E_LIMIT &&
+                op->rc != GUACO_E_EXISTS && op->rc != GUACO_E_INVALID)
                 failed = op->rc;
             continue;
         }
@@ -266,7 +294,8 @@ settle_outcomes(struct guaco_worker *worker, struct turn *turn, int rc)
 
 /* A claimed row becomes a run; one that cannot be read is ended as failed. */
 static void
-add_run(struct guaco_worker *worker, const struct guaco__row *row)
+add_run(struct guaco_worker *worker, const struct guaco__row *row,
+        enum fate fate)
 {
     struct guaco_run *run = calloc(1, sizeof *run);
     const struct guaco__verdict unreadable = {
@@ -275,6 +304,13 @@ add_run(struct guaco_worker *worker, const struct guaco__row *row)
         .keep = true,
         .reason = "the stored task cannot be read by this version",
     };
+    const struct guaco__verdict revoked = {
+        .ends = true,
+        .state = GUACO_TASK_CANCELED,
+        .keep = true,
+        .reason = "its task was revoked",
+    };
+    const struct guaco__verdict back = {0};
 
     if (run == NULL) { /* goes back when we close or die */
         free((void *)(uintptr_t)row->envelope.at);
@@ -286,11 +322,17 @@ add_run(struct guaco_worker *worker, const struct guaco__row *row)
     run->attempt = row->attempt;
     run->failures = row->failures;
     run->is_exclusive = row->is_suspect;
+    run->has_rules = row->has_rules;
+    run->members = row->members;
     run->envelope = (char *)(uintptr_t)row->envelope.at;
     run->life.state = GUACO__LIFE_CLAIMED;
     run->life.limit_ns = UINT64_MAX;
-    if (guaco__envelope_read(row->envelope, &run->task) != GUACO_OK) {
-        guaco__worker_give_up(worker, run, &unreadable);
+    int rc = guaco__envelope_read(row->envelope, &run->task);
+    if (rc != GUACO_OK || fate != FATE_RUN) {
+        guaco__worker_give_up(worker, run,
+                              rc != GUACO_OK         ? &unreadable
+                              : fate == FATE_REVOKED ? &revoked
+                                                     : &back);
         guaco__run_free(run);
         return;
     }
@@ -372,15 +414,74 @@ settle_suspects(struct guaco_worker *worker,
 }
 
 static void
-settle_claim(struct guaco_worker *worker, const struct guaco__op *op)
+settle_claim(struct guaco_worker *worker, const struct guaco__op *op,
+             const enum fate *fates)
 {
     for (uint32_t i = 0; i < op->claim.count; i++)
-        add_run(worker, &op->claim.rows[i]);
+        add_run(worker, &op->claim.rows[i], fates[i]);
     settle_suspects(worker, &op->claim);
     worker->is_woken = worker->is_woken || op->claim.more ||
                        (op->claim.alone && op->claim.suspects);
     if (op->claim.count > 0)
         pthread_cond_broadcast(&worker->changed);
+}
+
+static void
+cancel_run(struct guaco_worker *worker, uint64_t id)
+{
+    const struct guaco__life_terms terms = {
+        .now_ns = guaco__clock_mono_ns(),
+        .kill_grace_ms = worker->options.kill_grace_ms,
+    };
+    struct guaco__list *const heads[] = {&worker->fresh, &worker->running};
+
+    for (size_t i = 0; i < 2; i++)
+        for (struct guaco__list *l = heads[i]->next; l != heads[i];
+             l = l->next) {
+            struct guaco_run *run = GUACO__OF(l, struct guaco_run, link);
+            if (run->id == id &&
+                guaco__life_step(&run->life, GUACO__LIFE_CANCEL, &terms) ==
+                    GUACO__LIFE_INTERRUPT)
+                run->is_to_interrupt = true;
+        }
+}
+
+static void
+settle_canceled(struct guaco_worker *worker, struct guaco__op_owner *renewal)
+{
+    for (size_t i = 0; i < renewal->canceled_count; i++)
+        cancel_run(worker, renewal->canceled[i]);
+    if (renewal->canceled_count > 0)
+        guaco__worker_stir(worker, 0);
+    free(renewal->canceled);
+    renewal->canceled = NULL;
+}
+
+/* Which of those claimed are revoked.  No lock is held. */
+static void
+ask_revoked(struct guaco_worker *worker, struct turn *turn)
+{
+    const struct guaco__op_claim *claim = &turn->claim->claim;
+    struct guaco__op *ops = calloc(claim->count, sizeof *ops);
+    int rc = ops == NULL ? GUACO_E_NOMEM : GUACO_OK;
+
+    for (uint32_t i = 0; i < claim->count && rc == GUACO_OK; i++) {
+        struct guaco_task task = {0};
+        (void)guaco__envelope_read(claim->rows[i].envelope, &task);
+        ops[i] = (struct guaco__op){
+            .kind = GUACO__OP_REVOKE,
+            .revoke = {.verb = GUACO__REVOKE_TAKE,
+                       .queue = worker->options.queue,
+                       .key = task.name.len > 0 ? task.name : GUACO_SLICE("?")},
+        };
+    }
+    if (rc == GUACO_OK)
+        rc = guaco__front_run(worker->broker, ops, claim->count, NULL);
+    for (uint32_t i = 0; i < claim->count; i++)
+        turn->fates[i] = rc != GUACO_OK || ops[i].rc != GUACO_OK ? FATE_UNKNOWN
+                         : ops[i].revoke.was                     ? FATE_REVOKED
+                                                                 : FATE_RUN;
+    free(ops);
 }
 
 static int
@@ -395,6 +496,7 @@ settle(struct guaco_worker *worker, struct turn *turn, int rc)
     bool is_lost = false;
     if (turn->renew != NULL) {
         is_lost = turn->renew->rc == GUACO_E_LOST;
+        settle_canceled(worker, &turn->renew->owner);
         worker->lease_ns =
             now_ns + (uint64_t)worker->options.lease_ms * 1000000u / 3;
     }
@@ -403,7 +505,7 @@ settle(struct guaco_worker *worker, struct turn *turn, int rc)
     if (is_lost)
         lose_all(worker);
     else if (turn->claim != NULL && turn->claim->rc == GUACO_OK)
-        settle_claim(worker, turn->claim);
+        settle_claim(worker, turn->claim, turn->fates);
     /* A claim that was on its way when the drain began: nobody will take it,
      * and a worker that is never closed would keep it. */
     if (worker->is_draining && worker->fresh_count > 0)
@@ -448,6 +550,9 @@ guaco__worker_turn(struct guaco_worker *worker, bool claim,
         if (turn.n > 0) {
             pthread_mutex_unlock(&worker->lock);
             rc = guaco__front_run(worker->broker, turn.ops, turn.n, err);
+            if (rc == GUACO_OK && claim && turn.claim->rc == GUACO_OK &&
+                turn.claim->claim.count > 0 && turn.claim->claim.revokes)
+                ask_revoked(worker, &turn);
             pthread_mutex_lock(&worker->lock);
             int failed = settle(worker, &turn, rc);
             if (rc == GUACO_OK && failed != GUACO_OK)

@@ -202,11 +202,11 @@ who_breaks_the_protocol_loses_its_connection(void **state)
 {
     struct fixture *f = *state;
     static const char *const frames[] = {
-        "\0\0\0\0\1\1",         /* HELLO without a socket */
-        "\1\0\0\0\1\3\1",       /* RUN before HELLO */
-        "\0\0\0\0\1\7",         /* no such type */
-        "\0\0\0\0\2\1",         /* another version */
-        "\377\377\377\377\1\3", /* too long */
+        "\0\0\0\0\2\1",         /* HELLO without a socket */
+        "\1\0\0\0\2\3\1",       /* RUN before HELLO */
+        "\0\0\0\0\2\7",         /* no such type */
+        "\0\0\0\0\3\1",         /* another version */
+        "\377\377\377\377\2\3", /* too long */
     };
 
     for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++)
@@ -220,14 +220,14 @@ what_is_no_run_ends_the_link(void **state)
 {
     struct fixture *f = *state;
     static const struct guaco_slice runs[] = {
-        {"\0\0\0\0\1\3", 6},             /* no ops */
-        {"\2\0\0\0\1\3\1\0", 8},         /* no such kind */
-        {"\2\0\0\0\1\3\1\24", 8},        /* beyond the last kind */
-        {"\3\0\0\0\1\3\1\1\0", 9},       /* a put of nothing */
-        {"\4\0\0\0\1\3\1\1\177\1", 10},  /* more puts than bytes */
-        {"\4\0\0\0\1\3\1\20\1 ", 10},    /* stats of no queue's name */
-        {"\2\0\0\0\1\5\2\1", 8},         /* listen: neither on nor off */
-        {"\7\0\0\0\1\6\2\0\1\0\0\0", 12} /* ring for a task: cut short */
+        {"\0\0\0\0\2\3", 6},             /* no ops */
+        {"\2\0\0\0\2\3\1\0", 8},         /* no such kind */
+        {"\2\0\0\0\2\3\1\36", 8},        /* beyond the last kind */
+        {"\3\0\0\0\2\3\1\1\0", 9},       /* a put of nothing */
+        {"\4\0\0\0\2\3\1\1\177\1", 10},  /* more puts than bytes */
+        {"\4\0\0\0\2\3\1\20\1 ", 10},    /* stats of no queue's name */
+        {"\2\0\0\0\2\5\2\1", 8},         /* listen: neither on nor off */
+        {"\7\0\0\0\2\6\2\0\1\0\0\0", 12} /* ring for a task: cut short */
     };
 
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {

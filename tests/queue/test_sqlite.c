@@ -14,6 +14,7 @@
 #include "../folder.h"
 #include "os/clock.h"
 #include "queue/bell.h"
+#include "schema_1.h"
 #include "store.h"
 
 static int
@@ -104,6 +105,93 @@ a_file_of_a_newer_version_is_left_alone(void **state)
             "UPDATE guaco_meta SET value = 99 WHERE name = 'version'");
     assert_int_equal(open_url(f->url, &err), GUACO_E_UNSUPPORTED);
     assert_non_null(strstr(err.text, "newer"));
+}
+
+static void
+old_file(struct fixture *f)
+{
+    folder_make();
+    f->kind = "sqlite";
+    (void)snprintf(f->url, sizeof f->url, "sqlite:///%s", folder_path("q.db"));
+    run_sql(path_of(f), schema_1);
+}
+
+static void
+a_file_of_the_first_version_is_brought_to_this_one(void **state)
+{
+    struct fixture f = {0};
+    struct guaco_error err = {0};
+    struct guaco_queue_stats stats;
+    struct guaco_news news;
+    enum guaco_task_state was;
+    uint64_t count;
+    const struct guaco_slice queue = GUACO_SLICE("guaco");
+
+    (void)state;
+    old_file(&f);
+    if (guaco_broker_open(&f.broker, f.url, &err) != GUACO_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(guaco_broker_stats(f.broker, queue, &stats, NULL), 0);
+    assert_int_equal(stats.waiting, 2);
+    assert_int_equal(stats.delayed, 1);
+    assert_int_equal(stats.running, 1);
+    assert_int_equal(stats.dead, 1);
+    assert_int_equal(stats.results, 1);
+    assert_int_equal(stats.recurring, 1);
+    assert_int_equal(guaco_broker_read(f.broker, 7, 0, false, &news, NULL), 0);
+    assert_int_equal(news.event_count, 1);
+    assert_memory_equal(news.result->body.at, "*", 1);
+    guaco_news_release(&news);
+    assert_int_equal(fixture_reap(&f, 4000, true), GUACO_OK);
+    assert_int_equal(guaco_broker_cancel(f.broker, 4, TEXT(""), &was, NULL), 0);
+    assert_int_equal(was, GUACO_TASK_DELAYED);
+    assert_int_equal(guaco_broker_cancel(f.broker, 5, TEXT(""), &was, NULL), 0);
+    assert_int_equal(was, GUACO_TASK_WAITING);
+    assert_int_equal(guaco_broker_replay(f.broker, queue, 6, &count, NULL), 0);
+    assert_int_equal(guaco_broker_recurring_pause(
+                         f.broker, queue, TEXT("v1.demo.nightly"), true, NULL),
+                     GUACO_OK);
+    struct guaco_rules rules = {.unique = TEXT("k")};
+    struct guaco_task task = {.queue = queue, .rules = &rules};
+    assert_true(fixture_put_task(&f, task) >= 4097);
+    guaco_broker_close(f.broker);
+    assert_int_equal(open_url(f.url, &err), GUACO_OK); /* it is so by now */
+    folder_remove();
+}
+
+static int
+take_number(void *ctx, int n, char **values, char **names)
+{
+    (void)n;
+    (void)names;
+    *(int *)ctx = (int)strtol(values[0], NULL, 10);
+    return 0;
+}
+
+static void
+a_file_that_cannot_be_brought_to_this_version_stays_as_it_is(void **state)
+{
+    struct fixture f = {0};
+    struct guaco_error err = {0};
+    sqlite3 *db;
+    int version = 0, columns = 0;
+
+    (void)state;
+    old_file(&f);
+    run_sql(path_of(&f), "CREATE TABLE guaco_lock(of, another)");
+    assert_int_equal(open_url(f.url, &err), GUACO_E_IO);
+    assert_non_null(strstr(err.text, "guaco_lock"));
+    assert_int_equal(sqlite3_open(path_of(&f), &db), SQLITE_OK);
+    (void)sqlite3_exec(db,
+                       "SELECT value FROM guaco_meta WHERE name = 'version'",
+                       take_number, &version, NULL);
+    (void)sqlite3_exec(db,
+                       "SELECT count(*) FROM pragma_table_info('guaco_ready')",
+                       take_number, &columns, NULL);
+    sqlite3_close(db);
+    assert_int_equal(version, 1);
+    assert_int_equal(columns, 5);
+    folder_remove();
 }
 
 static void
@@ -351,6 +439,9 @@ main(void)
         cmocka_unit_test(a_folder_that_is_not_there_is_an_error_of_the_system),
         ON_FILE(a_new_file_is_its_owners_alone),
         ON_FILE(a_file_of_a_newer_version_is_left_alone),
+        cmocka_unit_test(a_file_of_the_first_version_is_brought_to_this_one),
+        cmocka_unit_test(
+            a_file_that_cannot_be_brought_to_this_version_stays_as_it_is),
         cmocka_unit_test(a_file_that_is_no_database_is_an_error),
         ON_FILE(an_id_is_never_given_twice_though_the_board_is_lost),
         ON_FILE(a_process_that_dies_with_the_lock_does_not_keep_it),

@@ -533,6 +533,118 @@ a_finish_whose_follow_up_is_refused_fails_the_task_and_says_why(void **state)
     guaco_worker_close(worker);
 }
 
+/* ---- canceling, revoking, batches ---- */
+
+struct interruption {
+    pthread_mutex_t lock;
+    pthread_cond_t came;
+    int why;
+};
+
+static void
+tell_interrupt(void *ctx, struct guaco_run *run, int why)
+{
+    struct interruption *it = ctx;
+
+    (void)run;
+    pthread_mutex_lock(&it->lock);
+    it->why = why;
+    pthread_cond_signal(&it->came);
+    pthread_mutex_unlock(&it->lock);
+}
+
+static void
+a_run_that_is_canceled_is_interrupted_and_not_retried(void **state)
+{
+    struct fixture *f = *state;
+
+    if (!f->broker->store->ops->has_rules)
+        skip(); /* not this store's */
+    struct interruption it = {PTHREAD_MUTEX_INITIALIZER,
+                              PTHREAD_COND_INITIALIZER, 0};
+    struct guaco_worker *worker = open_worker(
+        f, (struct guaco_worker_options){
+               .calls = {.on_interrupt = tell_interrupt}, .ctx = &it});
+    uint64_t id = fixture_put_task(f, (struct guaco_task){.retries = 9});
+    struct guaco_run *run = next(worker);
+    enum guaco_task_state was;
+
+    assert_int_equal(guaco_run_why(run), 0);
+    assert_int_equal(
+        guaco_broker_cancel(f->broker, id, TEXT("stop"), &was, NULL), 0);
+    assert_int_equal(was, GUACO_TASK_RUNNING);
+    pthread_mutex_lock(&it.lock);
+    while (it.why == 0)
+        pthread_cond_wait(&it.came, &it.lock);
+    pthread_mutex_unlock(&it.lock);
+    assert_int_equal(it.why, GUACO_E_STATE);
+    assert_int_equal(guaco_run_why(run), GUACO_E_STATE);
+    assert_int_equal(finish(run, GUACO_OUTCOME_FAILED, NULL), GUACO_RUN_ENDED);
+    struct guaco_news news = result_of(f, id);
+    assert_int_equal(news.result->state, GUACO_TASK_CANCELED);
+    assert_memory_equal(news.result->reason.at, "stop", 4);
+    guaco_news_release(&news);
+    guaco_worker_close(worker);
+}
+
+static void
+a_revoked_task_is_not_run(void **state)
+{
+    struct fixture *f = *state;
+
+    if (!f->broker->store->ops->has_rules)
+        skip(); /* not this store's */
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){0});
+    struct guaco_revocation once = {
+        .queue = TEXT("q"), .key = TEXT("demo.add"), .once = true};
+
+    assert_int_equal(guaco_broker_revoke(f->broker, &once, NULL), 0);
+    uint64_t first = fixture_put(f, "a");
+    uint64_t second = fixture_put(f, "b");
+    struct guaco_run *run = next(worker);
+    assert_int_equal(guaco_run_id(run), second);
+    struct guaco_news news = result_of(f, first);
+    assert_int_equal(news.result->state, GUACO_TASK_CANCELED);
+    guaco_news_release(&news);
+    finish(run, GUACO_OUTCOME_DONE, NULL);
+    guaco_worker_close(worker);
+}
+
+static void
+a_batch_is_of_one_name_and_each_ends_for_itself(void **state)
+{
+    struct fixture *f = *state;
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){.slots = 8});
+    struct guaco_run *runs[8];
+    uint64_t ids[4];
+    size_t n;
+
+    ids[0] = fixture_put(f, "0");
+    ids[1] = fixture_put_task(f, (struct guaco_task){.name = TEXT("other")});
+    ids[2] = fixture_put(f, "2");
+    ids[3] = fixture_put(f, "3");
+    assert_int_equal(
+        guaco_worker_next_batch(worker, LONG_MS, 8, runs, &n, NULL), 0);
+    assert_int_equal(n, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(guaco_run_id(runs[i]), ids[i == 0 ? 0 : i + 1]);
+    finish(runs[0], GUACO_OUTCOME_DONE, "x");
+    finish(runs[1], GUACO_OUTCOME_FAILED, "x");
+    finish(runs[2], GUACO_OUTCOME_RELEASED, NULL);
+    assert_int_equal(
+        guaco_worker_next_batch(worker, LONG_MS, 1, runs, &n, NULL), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(guaco_run_id(runs[0]), ids[1]);
+    finish(runs[0], GUACO_OUTCOME_DONE, "x");
+    struct guaco_news news = result_of(f, ids[2]);
+    assert_int_equal(news.result->state, GUACO_TASK_FAILED);
+    guaco_news_release(&news);
+    finish(next(worker), GUACO_OUTCOME_DONE, NULL);
+    guaco_worker_close(worker);
+}
+
 /* ---- for each store ---- */
 
 #define TESTS(X)                                                       \
@@ -549,56 +661,9 @@ a_finish_whose_follow_up_is_refused_fails_the_task_and_says_why(void **state)
     X(many_producers_and_runners_do_each_task_once)                    \
     X(after_a_suspect_the_others_have_their_turn)                      \
     X(one_long_run_does_not_keep_slots_empty_for_a_suspect)            \
-    X(a_finish_whose_follow_up_is_refused_fails_the_task_and_says_why)
+    X(a_finish_whose_follow_up_is_refused_fails_the_task_and_says_why) \
+    X(a_run_that_is_canceled_is_interrupted_and_not_retried)           \
+    X(a_revoked_task_is_not_run)                                       \
+    X(a_batch_is_of_one_name_and_each_ends_for_itself)
 
-static int
-setup_memory(void **state)
-{
-    return fixture_setup(state, "memory");
-}
-
-static int
-setup_remote(void **state)
-{
-    return fixture_setup(state, "remote");
-}
-
-static int
-setup_sqlite(void **state)
-{
-    return fixture_setup(state, "sqlite");
-}
-
-static int
-setup_redis(void **state)
-{
-    return fixture_setup(state, "redis");
-}
-
-int
-main(void)
-{
-#define X(name) \
-    cmocka_unit_test_setup_teardown(name, setup_memory, fixture_teardown),
-    const struct CMUnitTest memory[] = {TESTS(X)};
-#undef X
-#define X(name) \
-    cmocka_unit_test_setup_teardown(name, setup_remote, fixture_teardown),
-    const struct CMUnitTest remote[] = {TESTS(X)};
-#undef X
-#define X(name) \
-    cmocka_unit_test_setup_teardown(name, setup_sqlite, fixture_teardown),
-    const struct CMUnitTest sqlite[] = {TESTS(X)};
-#undef X
-#define X(name) \
-    cmocka_unit_test_setup_teardown(name, setup_redis, fixture_teardown),
-    const struct CMUnitTest redis[] = {TESTS(X)};
-#undef X
-    int failed = cmocka_run_group_tests(memory, NULL, NULL) +
-                 cmocka_run_group_tests(remote, NULL, NULL) +
-                 cmocka_run_group_tests(sqlite, NULL, NULL);
-    if (fixture_has("redis"))
-        failed += cmocka_run_group_tests(redis, NULL, NULL);
-    fixture_end();
-    return failed;
-}
+#include "each_store.h"

@@ -1,0 +1,255 @@
+/*
+ * Limits of the memory store.  A lane is the key of a limit.  A task is let run
+ * when all its lanes let it; else it is set aside at the first that does not.
+ *
+ * From there it comes back, the first of the order first: one for each task of
+ * the lane that ends, and by the clock while the lane's rate is what keeps them
+ * (wake_ms).  What came back is looked at again by the next claim; if another
+ * lane stops it then, the turn that it had goes to the next one aside (kick).
+ */
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "memory_int.h"
+
+bool
+guaco__memory_lane_is_before(const struct guaco__heap_node *a,
+                             const struct guaco__heap_node *b)
+{
+    return GUACO__OF(a, struct memory_lane, node)->wake_ms <
+           GUACO__OF(b, struct memory_lane, node)->wake_ms;
+}
+
+/* ---- life ---- */
+
+static void
+set_wake(struct memory_store *self, struct memory_lane *lane, int64_t wake_ms)
+{
+    if (lane->wake_ms != INT64_MAX)
+        guaco__heap_remove(&self->wakes, &lane->node);
+    lane->wake_ms = wake_ms;
+    if (wake_ms == INT64_MAX)
+        return;
+    guaco__heap_insert(&self->wakes, &lane->node);
+    guaco__touched_due(&self->base.touched, wake_ms);
+}
+
+static struct memory_lane *
+make_lane(struct memory_store *self, struct memory_queue *queue,
+          struct guaco_slice name)
+{
+    struct memory_lane *lane = calloc(1, sizeof *lane + name.len);
+
+    if (lane == NULL)
+        return NULL;
+    lane->queue = queue;
+    lane->wake_ms = INT64_MAX;
+    lane->key_len = name.len;
+    memcpy(lane->key, name.at, name.len);
+    guaco__heap_init(&lane->aside, guaco__memory_is_before);
+    if (guaco__map_put(&self->lanes, (struct guaco_slice){lane->key, name.len},
+                       lane) == GUACO_OK)
+        return lane;
+    free(lane);
+    return NULL;
+}
+
+int
+guaco__memory_lane_get(struct memory_store *self, struct memory_queue *queue,
+                       const struct guaco_limit *limit,
+                       struct memory_lane **out)
+{
+    char bytes[MEMORY_NAME_MAX];
+    struct guaco_slice name = memory_name(bytes, queue, limit->key);
+    struct memory_lane *lane = guaco__map_get(&self->lanes, name);
+
+    if (lane == NULL)
+        lane = make_lane(self, queue, name);
+    if (lane == NULL)
+        return GUACO_E_NOMEM;
+    bool is_wider =
+        limit->running_max == 0 || limit->running_max > lane->running_max;
+    lane->running_max = limit->running_max;
+    lane->rate = guaco__rate_of(limit);
+    lane->refs++;
+    *out = lane;
+    if (is_wider && lane->aside.count > 0)
+        set_wake(self, lane, self->now_ms); /* others may be let run now */
+    return GUACO_OK;
+}
+
+static void
+free_lane(struct memory_store *self, struct memory_lane *lane)
+{
+    assert(lane->refs == 0);
+    assert(lane->running == 0);
+    set_wake(self, lane, INT64_MAX);
+    (void)guaco__map_take(&self->lanes,
+                          (struct guaco_slice){lane->key, lane->key_len});
+    free(lane);
+}
+
+/* The lane of a task that is gone; kept until its bucket is full again. */
+void
+guaco__memory_lane_put(struct memory_store *self, struct memory_lane *lane)
+{
+    assert(lane->refs > 0);
+    lane->refs--;
+    if (lane->refs > 0)
+        return;
+    if (lane->rate.interval_us == 0 || lane->full_us <= self->now_ms * 1000)
+        free_lane(self, lane);
+    else
+        set_wake(self, lane, lane->full_us / 1000 + 1);
+}
+
+/* ---- aside and back ---- */
+
+static bool
+has_room(const struct memory_lane *lane)
+{
+    return lane->running_max == 0 || lane->running < lane->running_max;
+}
+
+static void
+bring_back(struct memory_store *self, struct memory_lane *lane)
+{
+    struct memory_task *task =
+        GUACO__OF(guaco__heap_min(&lane->aside), struct memory_task, node);
+
+    guaco__memory_take(self, task);
+    task->rules->aside = NULL;
+    guaco__memory_ready(self, task);
+}
+
+static void
+set_aside(struct memory_store *self, struct memory_task *task,
+          struct memory_lane *lane)
+{
+    guaco__memory_take(self, task);
+    task->place = PLACE_ASIDE;
+    task->rules->aside = lane;
+    guaco__heap_insert(&lane->aside, &task->node);
+    guaco__list_push(&task->queue->waiting, &task->link);
+    task->queue->waiting_count++;
+}
+
+void
+guaco__memory_lanes_kick(struct memory_store *self, struct memory_task *task)
+{
+    for (unsigned i = 0; i < GUACO_LIMITS_MAX; i++) {
+        struct memory_lane *lane = task->rules->lanes[i];
+        if (lane != NULL && lane != task->rules->aside &&
+            lane->aside.count > 0 && has_room(lane))
+            bring_back(self, lane);
+    }
+}
+
+/* ---- entering and leaving ---- */
+
+/* When `lane` lets the task run: now, later, or INT64_MAX: once another has
+ * ended.  With `take` it is counted. */
+static int64_t
+ask_lane(struct memory_store *self, struct memory_lane *lane, uint32_t cost,
+         bool take)
+{
+    int64_t now_us = self->now_ms * 1000;
+    int64_t full_us = lane->full_us;
+
+    if (!has_room(lane))
+        return INT64_MAX;
+    int64_t at_us = guaco__rate_take(&lane->rate, cost, now_us, &full_us);
+    if (at_us > now_us)
+        return (at_us + 999) / 1000;
+    if (take) {
+        lane->running++;
+        lane->full_us = full_us;
+    }
+    return self->now_ms;
+}
+
+bool
+guaco__memory_lanes_enter(struct memory_store *self, struct memory_task *task)
+{
+    struct memory_rules *rules = task->rules;
+
+    assert(!rules->is_counted);
+    for (unsigned i = 0; i < GUACO_LIMITS_MAX; i++) {
+        struct memory_lane *lane = rules->lanes[i];
+        int64_t at_ms = lane == NULL
+                            ? self->now_ms
+                            : ask_lane(self, lane, rules->costs[i], false);
+        if (at_ms <= self->now_ms)
+            continue;
+        set_aside(self, task, lane);
+        if (at_ms != INT64_MAX && at_ms < lane->wake_ms)
+            set_wake(self, lane, at_ms);
+        guaco__memory_lanes_kick(self, task);
+        return false;
+    }
+    for (unsigned i = 0; i < GUACO_LIMITS_MAX; i++)
+        if (rules->lanes[i] != NULL)
+            (void)ask_lane(self, rules->lanes[i], rules->costs[i], true);
+    rules->is_counted = true;
+    return true;
+}
+
+void
+guaco__memory_lanes_leave(struct memory_store *self, struct memory_task *task)
+{
+    struct memory_rules *rules = task->rules;
+
+    if (!rules->is_counted)
+        return;
+    rules->is_counted = false;
+    for (unsigned i = 0; i < GUACO_LIMITS_MAX; i++)
+        if (rules->lanes[i] != NULL) {
+            assert(rules->lanes[i]->running > 0);
+            rules->lanes[i]->running--;
+        }
+    guaco__memory_lanes_kick(self, task);
+}
+
+/* ---- by the clock ---- */
+
+/* Those that may run by now, and when the next one may. */
+static void
+wake_lane(struct memory_store *self, struct memory_lane *lane, uint32_t limit,
+          uint32_t *count)
+{
+    int64_t full_us = lane->full_us;
+    int64_t now_us = self->now_ms * 1000, at_us = now_us;
+
+    set_wake(self, lane, INT64_MAX);
+    if (lane->refs == 0) {
+        free_lane(self, lane);
+        return;
+    }
+    while (lane->aside.count > 0 && *count < limit && at_us <= now_us) {
+        bring_back(self, lane);
+        (*count)++;
+        const struct guaco__heap_node *node = guaco__heap_min(&lane->aside);
+        if (node != NULL)
+            at_us = guaco__rate_take(&lane->rate, 1, now_us, &full_us);
+    }
+    if (lane->aside.count > 0 && lane->rate.interval_us > 0)
+        set_wake(self, lane,
+                 at_us > now_us ? (at_us + 999) / 1000 : self->now_ms + 1);
+}
+
+void
+guaco__memory_lanes_promote(struct memory_store *self,
+                            struct guaco__op_promote *promote)
+{
+    struct guaco__heap_node *node;
+
+    while ((node = guaco__heap_min(&self->wakes)) != NULL) {
+        struct memory_lane *lane = GUACO__OF(node, struct memory_lane, node);
+        if (lane->wake_ms > self->now_ms || promote->count >= promote->limit) {
+            promote->next_due_ms = lane->wake_ms;
+            return;
+        }
+        wake_lane(self, lane, promote->limit, &promote->count);
+    }
+}

@@ -1,0 +1,67 @@
+/*
+ * The end of a test program whose TESTS(X) are to hold for every store: set up
+ * and run for each.  With NEEDS_RULES those are left out that have none.
+ */
+
+static int
+setup_memory(void **state)
+{
+    return fixture_setup(state, "memory");
+}
+
+static int
+setup_remote(void **state)
+{
+    return fixture_setup(state, "remote");
+}
+
+static int
+setup_sqlite(void **state)
+{
+    return fixture_setup(state, "sqlite");
+}
+
+static int
+setup_redis(void **state)
+{
+    return fixture_setup(state, "redis");
+}
+
+static bool
+runs_on_redis(void)
+{
+#ifdef NEEDS_RULES
+    if (!guaco__store_redis.has_rules)
+        return false;
+#endif
+    return fixture_has("redis");
+}
+
+int
+main(void)
+{
+#define X(name) \
+    cmocka_unit_test_setup_teardown(name, setup_memory, fixture_teardown),
+    const struct CMUnitTest memory[] = {TESTS(X)};
+#undef X
+#define X(name) \
+    cmocka_unit_test_setup_teardown(name, setup_remote, fixture_teardown),
+    const struct CMUnitTest remote[] = {TESTS(X)};
+#undef X
+#define X(name) \
+    cmocka_unit_test_setup_teardown(name, setup_sqlite, fixture_teardown),
+    const struct CMUnitTest sqlite[] = {TESTS(X)};
+#undef X
+#define X(name) \
+    cmocka_unit_test_setup_teardown(name, setup_redis, fixture_teardown),
+    const struct CMUnitTest redis[] = {TESTS(X)};
+#undef X
+    fixture_clock_init();
+    int failed = cmocka_run_group_tests(memory, NULL, NULL) +
+                 cmocka_run_group_tests(remote, NULL, NULL) +
+                 cmocka_run_group_tests(sqlite, NULL, NULL);
+    if (runs_on_redis())
+        failed += cmocka_run_group_tests(redis, NULL, NULL);
+    fixture_end();
+    return failed;
+}

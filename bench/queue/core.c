@@ -4,6 +4,8 @@
  * to the run in another that was idle.
  *
  *     bench_queue_core [FOLDER]     FOLDER: where the SQLite file goes
+ *     bench_queue_core URL...       these stores instead; what they hold of the
+ *                                   queue `bench` is deleted
  */
 
 #include <ftw.h>
@@ -232,12 +234,28 @@ remove_files(const char *path)
     }
 }
 
+static void
+bench_store(const char *url)
+{
+    bench_enqueue(url);
+    bench_jobs(url, 64);
+    bench_jobs(url, 256);
+    bench_jobs(url, 1);
+    bench_pick_up(url);
+}
+
 int
 main(int argc, char **argv)
 {
     char path[256], normal[320], full[320];
 
     setvbuf(stdout, NULL, _IONBF, 0);
+    for (int i = 1; i < argc && strchr(argv[1], ':') != NULL; i++) {
+        printf("%s\n", argv[i]);
+        bench_store(argv[i]);
+        if (i + 1 == argc)
+            return 0;
+    }
     snprintf(path, sizeof path, "%s/guaco-bench.db",
              argc > 1 ? argv[1] : "/tmp");
     snprintf(normal, sizeof normal, "sqlite:///%s", path);
@@ -252,11 +270,7 @@ main(int argc, char **argv)
     for (int i = 0; i < 2; i++) {
         remove_files(path);
         printf("%s\n", names[i]);
-        bench_enqueue(urls[i]);
-        bench_jobs(urls[i], 64);
-        bench_jobs(urls[i], 256);
-        bench_jobs(urls[i], 1);
-        bench_pick_up(urls[i]);
+        bench_store(urls[i]);
     }
     remove_files(path);
     return 0;

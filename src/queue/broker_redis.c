@@ -192,7 +192,7 @@ call(struct redis_store *self, const struct redis_frame *frame,
                    : guaco_fail(err, rc, 0, "%.220s", why.text);
     self->unsure = self->number;
     return guaco_fail(err, GUACO_E_TIMEOUT, 0,
-                      "no answer, it may have been done or not: %.160s",
+                      "redis: no answer, it may have been done or not: %.160s",
                       why.text);
 }
 

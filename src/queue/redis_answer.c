@@ -569,7 +569,7 @@ take_touched(struct reading *in)
     struct guaco_slice name;
     int64_t number;
 
-    if (guaco__reply_text(due, &name) && name.len > 0) {
+    if (!guaco__reply_text(due, &name)) {
         if (!guaco__reply_number(due, 0, INT64_MAX, &number))
             return GUACO_E_PROTO;
         guaco__touched_due(touched, number);

@@ -148,6 +148,8 @@ guaco__redis_link_reply(struct guaco__redis_link *link,
             return guaco_fail(err, rc, 0,
                               "redis: the server says more than %u MiB",
                               REPLY_MAX >> 20);
+        if (rc == GUACO_E_NOMEM)
+            return guaco_fail(err, rc, 0, "redis: a reply");
         if (rc != GUACO_E_AGAIN)
             return rc;
         guaco__buf_reset(&link->in);
@@ -156,10 +158,10 @@ guaco__redis_link_reply(struct guaco__redis_link *link,
         if (rc == GUACO_OK)
             rc = guaco__replies_feed(&link->replies,
                                      guaco__buf_slice(&link->in));
-        if (rc == GUACO_E_NOMEM)
-            return guaco_fail(err, rc, 0, "redis: a reply");
         if (rc != GUACO_OK)
-            return rc;
+            return rc == GUACO_E_NOMEM
+                       ? guaco_fail(err, rc, 0, "redis: a reply")
+                       : rc;
     }
 }
 
@@ -390,7 +392,7 @@ name_peer(const struct guaco__address *address, int rc, struct guaco_error *err)
 {
     struct guaco_error why;
 
-    if (rc == GUACO_OK || err == NULL)
+    if (rc == GUACO_OK || err == NULL || strncmp(err->text, "redis:", 6) == 0)
         return rc;
     why = *err;
     if (address->host == NULL)
@@ -522,7 +524,7 @@ guaco__redis_link_open(struct guaco__redis_link *link,
         guaco__replies_forget(&link->replies);
     else
         guaco__redis_link_close(link);
-    return rc;
+    return name_peer(&address, rc, err);
 }
 
 int

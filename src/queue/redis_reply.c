@@ -3,22 +3,33 @@
 #include <hiredis/read.h>
 #include <string.h>
 
-#define ITEMS_MAX 4000000 /* of a list */
+#define ITEMS_MAX   4000000 /* of a list */
+#define BLOCK_BYTES 16384u
 
 /* ---- building ---- */
+
+/* Zeroed memory of the arena; without it `failed` says why. */
+static void *
+take(struct guaco__replies *replies, size_t count, size_t size)
+{
+    struct guaco__arena *arena = &replies->arena;
+    void *memory = guaco__arena_calloc(arena, count, size);
+
+    if (memory == NULL)
+        replies->failed = count * size + BLOCK_BYTES > arena->cap - arena->used
+                              ? GUACO_E_LIMIT
+                              : GUACO_E_NOMEM;
+    return memory;
+}
 
 /* A reply put in its place of the list that is being read. */
 static struct guaco__reply *
 make(const redisReadTask *task, enum guaco__reply_kind kind)
 {
-    struct guaco__replies *replies = task->privdata;
-    struct guaco__reply *reply =
-        guaco__arena_calloc(&replies->arena, 1, sizeof *reply);
+    struct guaco__reply *reply = take(task->privdata, 1, sizeof *reply);
 
-    if (reply == NULL) {
-        replies->is_full = true;
+    if (reply == NULL)
         return NULL;
-    }
     reply->kind = kind;
     if (task->parent != NULL) {
         struct guaco__reply *list = task->parent->obj;
@@ -30,18 +41,17 @@ make(const redisReadTask *task, enum guaco__reply_kind kind)
 static void *
 make_text(const redisReadTask *task, char *text, size_t len)
 {
-    struct guaco__replies *replies = task->privdata;
     struct guaco__reply *reply =
         make(task, task->type == REDIS_REPLY_ERROR ? GUACO__REPLY_ERROR
                                                    : GUACO__REPLY_TEXT);
-    if (reply == NULL)
+    char *copy = reply == NULL ? NULL : take(task->privdata, 1, len + 1);
+
+    if (copy == NULL)
         return NULL;
-    reply->text.at = guaco__arena_dup(&replies->arena, text, len);
-    reply->text.len = len;
-    if (reply->text.at != NULL)
-        return reply;
-    replies->is_full = true;
-    return NULL;
+    if (len > 0)
+        memcpy(copy, text, len);
+    reply->text = (struct guaco_slice){copy, len};
+    return reply;
 }
 
 static void *
@@ -53,16 +63,13 @@ make_list(const redisReadTask *task, int count)
     if (reply == NULL)
         return NULL;
     if (count < 0 || count > ITEMS_MAX) {
-        replies->is_full = true;
+        replies->failed = GUACO_E_LIMIT;
         return NULL;
     }
     reply->count = (size_t)count;
-    reply->items = guaco__arena_calloc(&replies->arena, reply->count + 1,
-                                       sizeof(struct guaco__reply *));
-    if (reply->items != NULL)
-        return reply;
-    replies->is_full = true;
-    return NULL;
+    reply->items =
+        take(replies, reply->count + 1, sizeof(struct guaco__reply *));
+    return reply->items == NULL ? NULL : reply;
 }
 
 static void *
@@ -100,8 +107,8 @@ functions(void)
 int
 guaco__replies_init(struct guaco__replies *replies, size_t bytes_max)
 {
-    guaco__arena_init(&replies->arena, 16384, bytes_max);
-    replies->is_full = false;
+    guaco__arena_init(&replies->arena, BLOCK_BYTES, bytes_max);
+    replies->failed = GUACO_OK;
     replies->reader = redisReaderCreateWithFunctions(functions());
     if (replies->reader == NULL)
         return GUACO_E_NOMEM;
@@ -133,7 +140,7 @@ guaco__replies_next(struct guaco__replies *replies,
     void *reply = NULL;
 
     if (redisReaderGetReply(replies->reader, &reply) != REDIS_OK)
-        return replies->is_full ? GUACO_E_LIMIT : GUACO_E_PROTO;
+        return replies->failed != GUACO_OK ? replies->failed : GUACO_E_PROTO;
     if (reply == NULL)
         return GUACO_E_AGAIN;
     *out = reply;

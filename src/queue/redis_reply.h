@@ -39,7 +39,7 @@ struct redisReader;
 struct guaco__replies {
     struct redisReader *reader;
     struct guaco__arena arena;
-    bool is_full; /* the arena's cap or memory was hit */
+    int failed; /* why no reply can be made, or 0 */
 };
 
 /* 0 or GUACO_E_NOMEM. */
@@ -51,7 +51,8 @@ int
 guaco__replies_feed(struct guaco__replies *replies, struct guaco_slice bytes);
 
 /* The next reply, alive until the forget.  0, GUACO_E_AGAIN (not whole yet),
- * GUACO_E_PROTO, GUACO_E_LIMIT; after the last two nothing more can be read. */
+ * GUACO_E_PROTO, GUACO_E_LIMIT, GUACO_E_NOMEM; after the last three nothing
+ * more can be read. */
 int guaco__replies_next(struct guaco__replies *replies,
                         const struct guaco__reply **out);
 

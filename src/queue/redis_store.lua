@@ -44,7 +44,8 @@ local memo_key = P .. ':memo:' .. client
 local COUNTS, HELD, RESULT = '>I4I4I4Bh', '>I4I4I4BhI8', '>BI4I8I4B'
 local LOST, MISSING, STATE, LIMIT = -7, -11, -10, -5
 
-local function int(x) return fmt('%.0f', x) end
+-- A number of up to 2^53 as text; '..' would round it.
+local function int(x) return fmt('%d', x) end
 
 -- ---- what the batch touched ----
 
@@ -208,14 +209,17 @@ local head = call('GETRANGE', memo_key, 0, 15)
 -- It was done, and the answer did not come: give it again.
 local function again()
     local memo = cmsgpack.unpack(string.sub(call('GET', memo_key), 17))
-    memo[1] = int(now_us)
+    memo[1] = now_us
     for k = 4, #memo do
         local answer = memo[k]
         if type(answer) == 'table' and answer[1] == 'rows' then
-            for j = 4, #answer, 3 do
-                answer[j + 2] = call('HGET', T, answer[j]) or ''
+            local rows = {0, answer[2], answer[3]}
+            for j = 5, #answer, 2 do
+                local m = #rows
+                rows[m + 1], rows[m + 2] = answer[j], answer[j + 1]
+                rows[m + 3] = call('HGET', T, answer[j]) or ''
             end
-            answer[1] = 0
+            memo[k] = rows
         elseif type(answer) == 'table' and answer[1] == 'took' then
             memo[k] = {unpack(answer, 4)}
         end
@@ -235,8 +239,9 @@ if A[3] ~= '' and head == A[3] then
     for k = 4, #memo do
         local answer = memo[k]
         if type(answer) == 'table' and answer[1] == 'rows' then
-            for j = 4, #answer, 3 do
-                local key, id = answer[j + 2], answer[j]
+            local key = answer[4]
+            for j = 5, #answer, 2 do
+                local id = answer[j]
                 local rec = call('HGET', key, id)
                 if rec then
                     local a, f, d, s, p = unpak(HELD, rec)
@@ -333,7 +338,7 @@ while A[i] do
             local X, B, L = P .. ':x:' .. q, P .. ':b:' .. q, P .. ':p:' .. q
             local R = P .. ':run:' .. owner
             local n, given = 3, 0
-            answer, memo = {0, 0, 0}, {'rows', 0, 0}
+            answer, memo = {0, 0, 0}, {'rows', 0, 0, R}
             local function give(ids, counts, prio)
                 local envelopes = call('HMGET', T, unpack(ids))
                 local set, m = {}, 0
@@ -358,8 +363,8 @@ while A[i] do
                         end
                         answer[n + 1], answer[n + 2], answer[n + 3] =
                             id, text, envelope
-                        memo[n + 1], memo[n + 2], memo[n + 3] = id, text, R
                         n = n + 3
+                        memo[given * 2 + 5], memo[given * 2 + 6] = id, text
                         set[m + 1], set[m + 2] = id, rec
                         m = m + 2
                         given = given + 1
@@ -588,7 +593,7 @@ while A[i] do
             local at = tonumber(first[2])
             if at and not (nearest and nearest <= at) then nearest = at end
         end
-        answer = {n, nearest and int(nearest) or ''}
+        answer = {n, nearest or ''}
     elseif kind == 'S' then
         -- sweep: limit
         local left, count, nearest = tonumber(A[i]), 0, nil
@@ -610,7 +615,7 @@ while A[i] do
             sweep(P .. ':e:' .. q, drop_result)
         end
         sweep(P .. ':ee', drop_events)
-        answer = {count, nearest and int(nearest) or ''}
+        answer = {count, nearest or ''}
     elseif kind == 'L' then
         -- owners: {owner, who, expired (2: a day ago), holds, ...}
         local all = call('HGETALL', OWNERS)
@@ -874,7 +879,7 @@ if due then
     end
 end
 if next_id then call('SET', P .. ':id', int(next_id - 1)) end
-out[1], out[2], out[3] = int(now_us), due and int(due) or '', touched
+out[1], out[2], out[3] = now_us, due or '', touched
 if writes then
     light[1], light[2], light[3] = out[1], out[2], touched
     call('SET', memo_key, seq .. cmsgpack.pack(light), 'EX', 600)

@@ -1,10 +1,11 @@
 /*
  * Processes are killed at random points while they put, claim, run and
  * acknowledge.  Afterwards every task whose put had returned must have ended
- * exactly once, or wait in the dead set and end when it is replayed; and the
- * file must be sound.
+ * exactly once, or wait in the dead set and end when it is replayed; and
+ * SQLite's file must be sound.
  *
- *     test_kill [KILLS]        20 in the normal run, 1000 and more for a soak
+ *     test_kill [KILLS [STORE]]      20 on each store in the normal run, 1000
+ *                                    and more for a soak
  */
 
 #include <pthread.h>
@@ -136,6 +137,8 @@ check_file(const struct fixture *f)
     sqlite3 *db;
     sqlite3_stmt *stmt;
 
+    if (strcmp(f->kind, "sqlite") != 0)
+        return;
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     sqlite3_busy_timeout(db, LONG_MS);
     assert_int_equal(
@@ -330,18 +333,35 @@ setup_sqlite(void **state)
     return fixture_setup(state, "sqlite");
 }
 
+static int
+setup_redis(void **state)
+{
+    return fixture_setup(state, "redis");
+}
+
 int
 main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
+    const struct CMUnitTest sqlite[] = {
         cmocka_unit_test_setup_teardown(no_acknowledged_task_is_lost_by_kills,
                                         setup_sqlite, fixture_teardown),
         cmocka_unit_test_setup_teardown(
             four_writers_and_forced_checkpoints_leave_a_sound_file,
             setup_sqlite, fixture_teardown),
     };
+    const struct CMUnitTest redis[] = {
+        cmocka_unit_test_setup_teardown(no_acknowledged_task_is_lost_by_kills,
+                                        setup_redis, fixture_teardown),
+    };
+    const char *only = argc > 2 ? argv[2] : "";
+    int failed = 0;
 
     if (argc > 1)
         kills = (int)strtol(argv[1], NULL, 10);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    if (strcmp(only, "redis") != 0)
+        failed += cmocka_run_group_tests(sqlite, NULL, NULL);
+    if (strcmp(only, "sqlite") != 0 && fixture_has("redis"))
+        failed += cmocka_run_group_tests(redis, NULL, NULL);
+    fixture_end();
+    return failed;
 }

@@ -244,6 +244,8 @@ guaco__compress(struct guaco__compressor *c, struct guaco_slice piece,
 {
     int more = 1;
 
+    if (piece.len == 0)
+        piece.at = ""; /* NULL has no byte to point behind */
     while (more > 0) {
         int rc = guaco__buf_reserve(out, OUT_BYTES);
 

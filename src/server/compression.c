@@ -134,8 +134,11 @@ guaco__compression_add_types(struct guaco__compression *c,
 static bool
 is_chosen(const struct guaco__compression *c, struct guaco_slice type)
 {
-    const char *mark = memchr(type.at, ';', type.len);
+    const char *mark;
 
+    if (type.len == 0)
+        return false;
+    mark = memchr(type.at, ';', type.len);
     if (c->type_count == 0)
         return guaco__media_type_shrinks(type);
     if (mark != NULL)
@@ -444,6 +447,8 @@ send_slices(struct guaco_exchange *x, struct own *own, struct guaco_slice data,
                       : WHOLE_MAX_BYTES;
     int worst = GUACO_OK;
 
+    if (data.len == 0)
+        data.at = "";
     do {
         size_t len = data.len < most ? data.len : most;
         struct guaco_slice slice = {data.at, len};

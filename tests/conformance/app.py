@@ -5,6 +5,7 @@ Each path is one behaviour.  Requests to paths that are not listed get 200, "hel
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -211,7 +212,58 @@ async def twice(scope: Message, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"accepted"})
 
 
+async def offered(scope: Message, receive: Receive, send: Send) -> None:
+    await answer(send, json.dumps(sorted(scope.get("extensions") or {})).encode())
+
+
+async def early_hint(scope: Message, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.early_hint", "links": [b"</a>; rel=preload"]})
+    await send({"type": "http.response.body", "body": b"x"})
+
+
+async def pathsend(scope: Message, receive: Receive, send: Send) -> None:
+    size = os.path.getsize(__file__)
+    await send({"type": "http.response.start", "status": 200,
+                "headers": [(b"content-length", b"%d" % size)]})
+    await send({"type": "http.response.pathsend", "path": os.path.abspath(__file__)})
+
+
+async def zerocopysend(scope: Message, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"<", "more_body": True})
+    with open(__file__, "rb") as file:
+        await send({"type": "http.response.zerocopysend", "file": file, "offset": 3,
+                    "count": 10, "more_body": True})
+    await send({"type": "http.response.body", "body": b">"})
+
+
+async def trailers(scope: Message, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [],
+                "trailers": True})
+    await send({"type": "http.response.body", "body": b"x"})
+    await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"7")]})
+
+
+async def after_disconnect(scope: Message, receive: Receive, send: Send) -> None:
+    """ASGI 2.4: send() raises an OSError once the client has left."""
+    key = scope["query_string"].decode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    try:
+        for _ in range(400):
+            await send({"type": "http.response.body", "body": b"x" * 65536,
+                        "more_body": True})
+            await asyncio.sleep(0.005)
+        RESULTS[key] = "accepted"
+    except OSError:
+        RESULTS[key] = "raised"
+        raise
+
+
 HTTP = {
+    "/offered": offered, "/early-hint": early_hint, "/pathsend": pathsend,
+    "/zerocopysend": zerocopysend, "/trailers": trailers,
+    "/after-disconnect": after_disconnect,
     "/echo": echo, "/scope": show_scope, "/events": events, "/stream": stream,
     "/length": with_length, "/short": too_short, "/long": too_long,
     "/body-on-204": body_on_204, "/fields": head_fields, "/own-date": own_date,
@@ -230,6 +282,13 @@ async def websocket(scope: Message, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close"})
         return
     if path == "/ws/silent":
+        return
+    if path == "/ws/deny":
+        await send({"type": "websocket.http.response.start", "status": 418,
+                    "headers": [(b"x-why", b"tea")]})
+        await send({"type": "websocket.http.response.body", "body": b"no ",
+                    "more_body": True})
+        await send({"type": "websocket.http.response.body", "body": b"coffee"})
         return
     protocol = (scope["subprotocols"] or [None])[-1]
     await send({"type": "websocket.accept", "subprotocol": protocol,

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import socket
 import struct
 import uuid
 from collections.abc import Callable
@@ -209,14 +210,21 @@ def a_request_inside_a_body_is_not_read_as_one(
     stays_open(client)
 
 
+def no_failure_follows(client: Client) -> None:
+    """The end, or the answer to the request that was sent last: not that of /fail."""
+    try:
+        assert client.response().status == 200
+    except (EOFError, ConnectionError):
+        pass
+
+
 @case("9112 9.3")
 def an_unread_body_does_not_become_a_request(
     client: Client, address: Address
 ) -> None:
     client.send(request("POST", "/unread", body=request("GET", "/fail")) + request())
     assert client.response().body == b"not read"
-    rest = client.rest() if client.is_closed() else b""
-    assert b" 500 " not in rest
+    no_failure_follows(client)
 
 
 @case("9112 9.5")
@@ -255,6 +263,49 @@ def a_client_that_half_closes_gets_its_answer(
 def a_hundred_requests_on_one_connection(client: Client, address: Address) -> None:
     for _ in range(100):
         stays_open(client)
+
+
+def _body_of(method: str) -> Run:
+    def run(client: Client, address: Address) -> None:
+        client.send(request(method, "/unread", body=request("GET", "/fail")))
+        assert client.response(method).status == 200
+        client.send(request())
+        no_failure_follows(client)
+
+    return run
+
+
+for _method in ("GET", "HEAD", "OPTIONS", "DELETE"):
+    BEHAVIOURS.append(
+        Behaviour(f"an-unread-body-of-{_method.lower()}-is-no-request", "9112 6.3",
+                  _body_of(_method)))
+
+
+def _kept(byte: bytes) -> Run:
+    """What is no white space of HTTP stays at both ends of a value."""
+
+    def run(client: Client, address: Address) -> None:
+        scope = scope_of(client, GET.replace(b"/ ", b"/scope ")
+                         + b"A: " + byte + b"b" + byte + b"\r\n\r\n")
+        value = (byte + b"b" + byte).decode("latin-1")
+        assert ["a", value] in scope["headers"], scope["headers"]
+
+    return run
+
+
+for _byte in (b"\x85", b"\xa0", b"\xff"):
+    BEHAVIOURS.append(
+        Behaviour(f"0x{_byte.hex()}-around-a-value-is-kept", "9110 5.5", _kept(_byte)))
+
+
+@case("9112 9.6")
+def a_get_with_close_and_a_body_behind_it_is_one_request(
+    client: Client, address: Address
+) -> None:
+    client.send(request("POST", "/unread", {"Connection": "close"}, body=b"abc")
+                + request("GET", "/fail"))
+    assert client.response().body == b"not read"
+    assert b" 500 " not in client.rest()
 
 
 # ---- Expect ---------------------------------------------------------------
@@ -830,3 +881,90 @@ for _id, _section, _data, _code in [
     ("length-over-2-63", "6455 5.2", b"\x82\xff" + b"\xff" * 8 + b"\0\0\0\0x", 1002),
 ]:
     BEHAVIOURS.append(Behaviour("ws-" + _id, _section, _broken(_data, _code)))
+
+
+# ---- extensions of ASGI ---------------------------------------------------
+
+
+def offers(client: Client, name: str, **fields: str) -> None:
+    """A server that has not the extension does not claim it: the case fails."""
+    named: list[str] = json.loads(ok(client, request("GET", "/offered", fields)).body)
+    assert name in named, f"not offered; it has {named}"
+
+
+@case("ASGI extensions")
+def early_hints_come_before_the_response(client: Client, address: Address) -> None:
+    offers(client, "http.response.early_hint")
+    client.send(request("GET", "/early-hint"))
+    hint = client.head()
+    assert (hint.status, hint.get("link")) == (103, b"</a>; rel=preload"), hint
+    assert client.response().body == b"x"
+    stays_open(client)
+
+
+@case("ASGI extensions")
+def http_1_0_is_offered_no_early_hint(client: Client, address: Address) -> None:
+    offers(client, "http.response.early_hint")
+    named = json.loads(
+        ok(client, b"GET /offered HTTP/1.0\r\nHost: a\r\n\r\n").body)
+    assert "http.response.early_hint" not in named
+
+
+@case("ASGI extensions")
+def pathsend_sends_the_file(client: Client, address: Address) -> None:
+    offers(client, "http.response.pathsend")
+    assert b"async def pathsend" in ask(client, "/pathsend").body
+    stays_open(client)
+
+
+@case("ASGI extensions")
+def pathsend_to_head_sends_no_byte(client: Client, address: Address) -> None:
+    offers(client, "http.response.pathsend")
+    assert ask(client, "/pathsend", "HEAD").body == b""
+    stays_open(client)
+
+
+@case("ASGI extensions")
+def zerocopysend_mixes_with_bodies(client: Client, address: Address) -> None:
+    offers(client, "http.response.zerocopysend")
+    body = ask(client, "/zerocopysend").body
+    assert body[:1] + body[-1:] == b"<>" and len(body) == 12, body
+    assert body[1:11] == b"The ASGI a", body
+
+
+@case("ASGI extensions")
+def trailers_come_to_who_takes_them(client: Client, address: Address) -> None:
+    offers(client, "http.response.trailers", TE="trailers")
+    response = ok(client, request("GET", "/trailers", {"TE": "trailers"}))
+    assert response.body == b"x"
+    assert (b"x-sum", b"7") in response.trailers, response.trailers
+
+
+@case("ASGI extensions")
+def trailers_are_not_sent_to_others(client: Client, address: Address) -> None:
+    offers(client, "http.response.trailers", TE="trailers")
+    response = ask(client, "/trailers")
+    assert (response.body, response.trailers) == (b"x", [])
+    named = json.loads(ask(client, "/offered").body)
+    assert "http.response.trailers" not in named
+
+
+@case("ASGI extensions")
+def a_websocket_is_denied_with_a_response(client: Client, address: Address) -> None:
+    response = shake(client, "/ws/deny")
+    assert response.status == 418, response
+    assert response.get("x-why") == b"tea"
+    if not response.body:
+        client.body(response)
+    assert response.body == b"no coffee"
+
+
+@case("ASGI send")
+def send_to_a_client_that_left_raises(client: Client, address: Address) -> None:
+    key = uuid.uuid4().hex
+    client.send(request("GET", f"/after-disconnect?{key}"))
+    client.head()
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                             struct.pack("ii", 1, 0))
+    client.socket.close()
+    assert _result(address, key) == "raised"

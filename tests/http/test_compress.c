@@ -210,6 +210,10 @@ a_compressor_stays_below_its_bound(void **state)
     fill(text, sizeof(text));
     guaco__buf_init(&out, 8 * ROOM);
     assert_int_equal(guaco__buf_reserve(&out, 4 * ROOM), 0);
+    if (mallinfo2().uordblks + mallinfo2().hblkhd < 4 * ROOM) {
+        guaco__buf_release(&out);
+        skip(); /* another allocator is in its place (a sanitizer's) */
+    }
     for (int coding = 0; coding < GUACO__CODING_COUNT; coding++) {
         struct mallinfo2 before = mallinfo2();
         struct guaco__compressor *c;

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from guaco._run import run
     from guaco._server import Server
-    from guaco.queue import MemoryQueue, Queue, SqliteQueue
+    from guaco.queue import MemoryQueue, Queue, RedisQueue, SqliteQueue
 
 __all__ = [
     "CancelExecution",
@@ -44,6 +44,7 @@ __all__ = [
     "PeriodicTask",
     "Queue",
     "QueueError",
+    "RedisQueue",
     "Result",
     "ResultTimeout",
     "RetryTask",
@@ -71,6 +72,7 @@ _LAZY = {
     "PeriodicTask": "guaco._queue_task",
     "Queue": "guaco.queue",
     "QueueError": "guaco._queue_errors",
+    "RedisQueue": "guaco.queue",
     "Result": "guaco._queue_result",
     "ResultTimeout": "guaco._queue_errors",
     "RetryTask": "guaco._queue_errors",

@@ -134,6 +134,9 @@ class Broker:
     def now_ms(self) -> int:
         """The store's clock, Unix time in ms."""
 
+    def warning(self) -> str | None:
+        """What is wrong with how the store is set up, or None."""
+
     def stats(self, queue: str, /) -> dict[str, int]: ...
     def list(
         self, queue: str, state: int, offset: int, limit: int, /

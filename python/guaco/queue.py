@@ -77,6 +77,7 @@ from guaco._queue_task import (
     seconds,
     unix_ms,
 )
+from guaco._queue_url import redis_url, without_secrets
 from guaco._serializer import (
     PayloadError,
     PickleSerializer,
@@ -100,6 +101,7 @@ __all__ = [
     "PickleSerializer",
     "Queue",
     "QueueError",
+    "RedisQueue",
     "RemoteError",
     "Result",
     "ResultTimeout",
@@ -182,7 +184,9 @@ class Queue:
     """A queue of tasks in a store.
 
     ``where`` is a URL (``sqlite:///demo.db``, four slashes for an absolute
-    path; ``memory:``) or a name, which means the SQLite file NAME.db.  Nothing
+    path; ``redis://user:password@host:port/db``, ``rediss://``,
+    ``redis+sentinel://host,host/service/db``, ``redis+unix:///path``;
+    ``memory:``) or a name, which means the SQLite file NAME.db.  Nothing
     is opened before the first use.
 
     name: several queues may share one store; A-Z a-z 0-9 _ . - (64).
@@ -239,7 +243,7 @@ class Queue:
         _queues.add(self)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name} {self.url}>"
+        return f"<{type(self).__name__} {self.name} {without_secrets(self.url)}>"
 
     # A queue is no container: `if queue:` asks whether there is one.
     def __bool__(self) -> bool:
@@ -268,6 +272,8 @@ class Queue:
         with self._lock:
             if self._broker is None:
                 self._broker = Broker(self.url)
+                if warning := self._broker.warning():
+                    log.warning("%s", warning)
             return self._broker
 
     def close(self) -> None:
@@ -769,6 +775,45 @@ class SqliteQueue(Queue):
         path = os.path.abspath(filename or f"{name}.db")
         options = "?synchronous=full" if fsync else ""
         super().__init__(f"sqlite:///{path}{options}", name=name, **settings)
+
+
+class RedisQueue(Queue):
+    """A queue on a Redis server, 5 or newer.
+
+    ``url`` says all at once (``rediss://``, ``redis+sentinel://`` and further
+    options: see Queue); else ``host``, ``port`` (also as a str), ``db``,
+    ``username`` and ``password``, or ``unix_socket_path``.  ``ssl=True`` speaks
+    TLS, and ``ssl_ca_certs``, ``ssl_certfile`` and ``ssl_keyfile`` are files.
+    """
+
+    def __init__(
+        self,
+        name: str = "guaco",
+        host: str = "localhost",
+        port: int | str = 6379,
+        db: int | str = 0,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        url: str | None = None,
+        unix_socket_path: str | os.PathLike[str] | None = None,
+        ssl: bool = False,
+        ssl_ca_certs: str | os.PathLike[str] | None = None,
+        ssl_certfile: str | os.PathLike[str] | None = None,
+        ssl_keyfile: str | os.PathLike[str] | None = None,
+        **settings: Any,
+    ) -> None:
+        if url is None:
+            options = {
+                "db": int(db) or None,
+                "user": username,
+                "password": password,
+                "tls_ca": ssl_ca_certs,
+                "tls_cert": ssl_certfile,
+                "tls_key": ssl_keyfile,
+            }
+            url = redis_url(host, port, unix_socket_path, ssl, options)
+        super().__init__(url, name=name, **settings)
 
 
 class MemoryQueue(Queue):

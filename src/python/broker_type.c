@@ -12,6 +12,7 @@
  *         def read(self, id, after=0, take=False, /) -> tuple: ...
  *         def watch(self, id, after, mailbox, tag, /) -> Watch: ...
  *         def now_ms(self) -> int: ...
+ *         def warning(self) -> str | None: ...
  *         def close(self) -> None: ...
  *
  * and the looking-after calls stats, list, purge, replay and recurring.  No
@@ -415,6 +416,18 @@ broker_now_ms(BrokerObject *self, PyObject *Py_UNUSED(ignored))
     return PyLong_FromLongLong(now);
 }
 
+static PyObject *
+broker_warning(BrokerObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct guaco_broker *broker = broker_enter(self);
+    if (broker == NULL)
+        return NULL;
+    PyObject *text =
+        Py_BuildValue("z", guaco_broker_warning(broker)); /* None if NULL */
+    broker_leave(self);
+    return text;
+}
+
 /* ---- looking after ----------------------------------------------------- */
 
 PyDoc_STRVAR(broker_stats_doc,
@@ -701,6 +714,9 @@ static PyMethodDef broker_methods[] = {
     {"watch", FN(broker_watch), METH_VARARGS, broker_watch_doc},
     {"now_ms", FN(broker_now_ms), METH_NOARGS,
      "now_ms($self, /)\n--\n\nThe store's clock, Unix time in ms."},
+    {"warning", FN(broker_warning), METH_NOARGS,
+     "warning($self, /)\n--\n\n"
+     "What is wrong with how the store is set up, or None."},
     {"stats", FN(broker_stats), METH_VARARGS, broker_stats_doc},
     {"list", FN(broker_list), METH_VARARGS, broker_list_doc},
     {"purge", FN(broker_purge), METH_VARARGS,

@@ -49,7 +49,6 @@ guaco__server_options_init(struct guaco__server_options *options)
                 .linger_ms = 2000,
                 .ws_message_bytes_max = 1 << 20,
                 .ws_frame_bytes_max = 1 << 20,
-                .ws_fragments_max = 1024,
                 .ws_ping_interval_ms = 20000,
                 .ws_ping_timeout_ms = 20000,
                 .ws_close_ms = 5000,
@@ -107,6 +106,18 @@ check_options(const struct guaco__server_options *options,
     return GUACO_OK;
 }
 
+/* Frames of 32 bytes and more pass, in a message as large as is allowed; the
+ * limit is there for empty ones, of which there is no end. */
+static uint32_t
+fragments_max(const struct guaco__server_limits *l)
+{
+    size_t n = 1024 + l->ws_message_bytes_max / 32;
+
+    if (l->ws_fragments_max != 0)
+        return l->ws_fragments_max;
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
 /* The limits of the parser and of WebSocket, derived from the server's. */
 static void
 set_http_limits(struct guaco__server *server)
@@ -121,7 +132,7 @@ set_http_limits(struct guaco__server *server)
     server->ws_limits = (struct guaco__ws_limits){
         .frame_bytes = l->ws_frame_bytes_max,
         .message_bytes = l->ws_message_bytes_max,
-        .fragments = l->ws_fragments_max,
+        .fragments = fragments_max(l),
         .deflate_from = WS_DEFLATE_FROM,
     };
 }

@@ -67,7 +67,8 @@ struct guaco__server_limits {
 
     size_t ws_message_bytes_max;  /* inflated: close 1009 (1 MiB) */
     size_t ws_frame_bytes_max;    /* close 1009 (1 MiB) */
-    uint32_t ws_fragments_max;    /* of one message: close 1008 (1024) */
+    uint32_t ws_fragments_max;    /* of one message: close 1008 (0: 1024 and
+                                     one for each 32 bytes of a message) */
     uint32_t ws_ping_interval_ms; /* 0: never (20000) */
     uint32_t ws_ping_timeout_ms;  /* no sign of life after it: 1011 (20000) */
     uint32_t ws_close_ms;         /* for the peer's close frame (5000) */

@@ -4,7 +4,6 @@
 # server, queue, loop    beside their peers: bench/NAME/run.py
 # http_parser            the request parser alone: bench/http/parser.c
 # queue_core             the queue without Python: bench/queue/core.c
-# conformance            tests/conformance beside the peers: bench/conformance.py
 #
 # Without an argument all of them run; the arguments go to the program, whose
 # head says what the figures are.
@@ -26,7 +25,6 @@ run() {
     http_parser | queue_core)
         ninja --quiet -C "$release" "bench/bench_$name"
         "$release/bench/bench_$name" "$@" ;;
-    conformance) "$py" bench/conformance.py --python "$tag" "$@" ;;
     profile)
         ninja --quiet -C "$release" bench/bench_profile
         "$py" bench/profile/run.py --build "$release" "$@" ;;

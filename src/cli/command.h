@@ -15,11 +15,28 @@ struct guaco__command {
     const char *summary;
     int (*run)(const struct guaco__command *command, const char *const *args,
                size_t count);
+    unsigned options; /* of enum guaco__option_command; 0: none of the table */
 };
+
+/* main.c: all of them, in the order of the help. */
+extern const struct guaco__command guaco__commands[];
+extern const size_t guaco__command_count;
 
 /* tree.c: serve, work, up and queue, which all run a tree of processes. */
 int guaco__command_tree(const struct guaco__command *command,
                         const char *const *args, size_t count);
+
+/* cmd_page.c: `completion SHELL` and `_page KIND` print what is made of the
+ * option table.  0, 1 when it could not be written, 2 for another word. */
+int guaco__command_completion(const struct guaco__command *command,
+                              const char *const *args, size_t count);
+int guaco__command_page(const struct guaco__command *command,
+                        const char *const *args, size_t count);
+
+/* cmd_import_uwsgi.c: prints [tool.guaco] for a uwsgi.ini.  0, 1 when it could
+ * not be read or written, 2 for a wrong word. */
+int guaco__command_import_uwsgi(const struct guaco__command *command,
+                                const char *const *args, size_t count);
 
 /* cmd_profile.c: 0, 1 when it could not attach or write, 2 for a wrong flag;
  * with -t the exit code of the command. */

@@ -4,34 +4,43 @@
 #include <string.h>
 
 #include "command.h"
+#include "run/options.h"
 
-static const struct guaco__command commands[] = {
+const struct guaco__command guaco__commands[] = {
     {"serve", "MODULE:APP | GUEST.so", "serve an ASGI or WSGI application",
-     guaco__command_tree},
+     guaco__command_tree, GUACO__SERVE},
     {"work", "MODULE:QUEUE", "run the tasks and schedules of a queue",
-     guaco__command_tree},
+     guaco__command_tree, GUACO__WORK},
     {"up", "MODULE:APP", "serve an application and run its queues",
-     guaco__command_tree},
+     guaco__command_tree, GUACO__UP},
     {"queue", "stats|ls|retry|purge MODULE:QUEUE ...",
-     "look into a queue and mend it", guaco__command_tree},
+     "look into a queue and mend it", guaco__command_tree, GUACO__QUEUE},
     {"profile", "-p PID | -t COMMAND ...",
-     "sample the Python stacks of a process", guaco__command_profile},
+     "sample the Python stacks of a process", guaco__command_profile, 0},
     {"flamegraph", "FOLDED", "draw folded stacks as an SVG",
-     guaco__command_flamegraph},
-    {"_guest", "", "the worker of an application in C", guaco__command_guest},
-    {"_keeper", "URL", "the keeper of one store", guaco__command_keeper},
+     guaco__command_flamegraph, 0},
+    {"import-uwsgi", "UWSGI.INI", "print its options as [tool.guaco]",
+     guaco__command_import_uwsgi, 0},
+    {"completion", "bash|zsh|fish", "print what a shell completes",
+     guaco__command_completion, 0},
+    {"_page", "man|markdown", "a page made of the option table",
+     guaco__command_page, 0},
+    {"_guest", "", "the worker of an application in C", guaco__command_guest,
+     0},
+    {"_keeper", "URL", "the keeper of one store", guaco__command_keeper, 0},
 };
 
-#define COMMANDS (sizeof commands / sizeof commands[0])
+const size_t guaco__command_count =
+    sizeof guaco__commands / sizeof guaco__commands[0];
 
 static int
 usage(FILE *to, int code)
 {
     fputs("usage: guaco COMMAND ...\n\n", to);
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (commands[i].name[0] != '_')
-            fprintf(to, "  guaco %s %s\n      %s\n", commands[i].name,
-                    commands[i].operands, commands[i].summary);
+    for (size_t i = 0; i < guaco__command_count; i++)
+        if (guaco__commands[i].name[0] != '_')
+            fprintf(to, "  guaco %s %s\n      %s\n", guaco__commands[i].name,
+                    guaco__commands[i].operands, guaco__commands[i].summary);
     fputs("\n  guaco COMMAND --help, guaco --version\n", to);
     return code;
 }
@@ -48,11 +57,11 @@ main(int argc, char **argv)
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ||
         strcmp(name, "help") == 0)
         return usage(stdout, 0);
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (strcmp(name, commands[i].name) == 0)
-            return commands[i].run(&commands[i],
-                                   (const char *const *)(argv + 2),
-                                   (size_t)argc - 2);
+    for (size_t i = 0; i < guaco__command_count; i++)
+        if (strcmp(name, guaco__commands[i].name) == 0)
+            return guaco__commands[i].run(&guaco__commands[i],
+                                          (const char *const *)(argv + 2),
+                                          (size_t)argc - 2);
     if (*name != '\0')
         fprintf(stderr, "guaco: unknown command %s\n", name);
     return usage(stderr, 2);

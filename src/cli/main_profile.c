@@ -10,10 +10,10 @@
 
 static const struct guaco__command profile = {
     "profile", "-p PID | -t COMMAND ...",
-    "sample the Python stacks of a process", guaco__command_profile};
+    "sample the Python stacks of a process", guaco__command_profile, 0};
 static const struct guaco__command flamegraph = {"flamegraph", "FOLDED",
                                                  "draw folded stacks as an SVG",
-                                                 guaco__command_flamegraph};
+                                                 guaco__command_flamegraph, 0};
 
 int
 main(int argc, char **argv)

@@ -15,6 +15,7 @@
 #include "command.h"
 #include "os/file.h"
 #include "os/log_fd.h"
+#include "run/interpreter.h"
 #include "run/options.h"
 #include "run/supervisor.h"
 #include "run/toml.h"
@@ -28,6 +29,13 @@ complain(const struct guaco_error *err, int exit_code)
 {
     fprintf(stderr, "guaco: %s\n", err->text);
     return exit_code;
+}
+
+static int
+complain_about(struct guaco_error *err, int sys, const char *path)
+{
+    guaco_fail(err, GUACO_E_INVALID, sys, "%s", path);
+    return complain(err, GUACO__EXIT_USAGE);
 }
 
 static void
@@ -104,7 +112,8 @@ print_help(const struct guaco__command *command,
         rc = guaco__buf_printf(
             &text,
             "      --print-config\n          print what holds and where it "
-            "comes from\n\nEach option is also a variable (GUACO_LOG_LEVEL) "
+            "comes from\n      --check-config\n          load the target, say "
+            "whether all is sound, and end\n\nEach option is also a variable (GUACO_LOG_LEVEL) "
             "and a key of [tool.guaco]\nor [tool.guaco.%s] in "
             "pyproject.toml (log-level).\n",
             command->name);
@@ -152,6 +161,41 @@ find_target(const struct guaco__options *options, char target[PATH_MAX],
     return GUACO_OK;
 }
 
+/*
+ * --check-config: have the interpreter of the workers load the target.  What it
+ * is to know of the options goes by an argument, as JSON.
+ */
+static int
+check_config(const struct guaco__options *options, const char *target,
+             const char *exe, struct guaco_error *err)
+{
+    char python[PATH_MAX];
+    struct guaco__buf text;
+    struct guaco__json_writer writer;
+    const char *why;
+    const char *json;
+
+    if (guaco__target_is_guest(target))
+        return access(target, R_OK) == 0 ? GUACO__EXIT_OK
+                                         : complain_about(err, errno, target);
+    if (guaco__interpreter_find(guaco__options_text(options, "python"), exe,
+                                (const char *const *)environ, python, &why,
+                                err) != GUACO_OK)
+        return complain(err, GUACO__EXIT_USAGE);
+    guaco__buf_init(&text, TEXT_BYTES_MAX);
+    guaco__json_begin(&writer, &text);
+    guaco__options_write(options, &writer);
+    int rc = guaco__json_end(&writer);
+    if (rc == GUACO_OK)
+        rc = guaco__buf_text(&text, &json);
+    if (rc == GUACO_OK) {
+        execl(python, python, "-m", "guaco._check", target, json, (char *)NULL);
+        rc = guaco_fail(err, GUACO_E_IO, errno, "start %s", python);
+    }
+    guaco__buf_release(&text);
+    return complain(err, GUACO__EXIT_CRASH);
+}
+
 static int
 run_tree(const struct guaco__options *options, struct guaco_error *err)
 {
@@ -188,6 +232,10 @@ run_tree(const struct guaco__options *options, struct guaco_error *err)
         guaco_fail(err, GUACO_E_INVALID, errno, "--chdir %s", folder);
         return complain(err, GUACO__EXIT_USAGE);
     }
+    if (options->wants_check)
+        return check_config(options, target, exe, err);
+    for (size_t i = 0; i < options->note_count; i++)
+        guaco__log(&log, GUACO_LOG_WARNING, "options", "%s", options->notes[i]);
     rc = guaco__supervisor_run(&setup, &exit_code, err);
     if (rc == GUACO_OK)
         return exit_code;
@@ -196,21 +244,12 @@ run_tree(const struct guaco__options *options, struct guaco_error *err)
                              : GUACO__EXIT_CRASH);
 }
 
-static enum guaco__option_command
-command_of(const char *name)
-{
-    if (strcmp(name, "serve") == 0)
-        return GUACO__SERVE;
-    if (strcmp(name, "work") == 0)
-        return GUACO__WORK;
-    return strcmp(name, "up") == 0 ? GUACO__UP : GUACO__QUEUE;
-}
-
 int
 guaco__command_tree(const struct guaco__command *command,
                     const char *const *args, size_t count)
 {
-    enum guaco__option_command which = command_of(command->name);
+    enum guaco__option_command which =
+        (enum guaco__option_command)command->options;
     struct guaco__options options;
     struct guaco_error err = {0};
     int code;

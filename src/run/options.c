@@ -141,118 +141,6 @@ take_variables(struct guaco__options *options, const char *const *envp,
     return GUACO_OK;
 }
 
-static int
-unknown_flag(const struct guaco__options *options, const char *word,
-             struct guaco_error *err)
-{
-    const char *name = word + strspn(word, "-");
-    const struct guaco__option *near =
-        guaco__options_nearest(options->command, name);
-
-    if (near == NULL)
-        return guaco_fail(err, GUACO_E_INVALID, 0,
-                          "%.60s is not an option of guaco %s", word,
-                          guaco__options_command_name(options->command));
-    return guaco_fail(err, GUACO_E_INVALID, 0,
-                      "%.60s is not an option of guaco %s; the nearest is --%s",
-                      word, guaco__options_command_name(options->command),
-                      near->name);
-}
-
-/* "--name", "--name=value", "--no-name", "-w", "-w4": the row; *text is the
- * value when it stands in the same word. */
-static const struct guaco__option *
-match_flag(const struct guaco__options *options, const char *word,
-           const char **text)
-{
-    const struct guaco__option *o;
-
-    *text = NULL;
-    if (word[1] != '-') {
-        o = guaco__options_find_letter(options->command, word[1]);
-        if (word[2] != '\0')
-            *text = word + 2 + (word[2] == '=');
-        return o;
-    }
-    size_t len = strcspn(word + 2, "=");
-    o = guaco__options_find(options->command, word + 2, len);
-    if (word[2 + len] == '=')
-        *text = word + 3 + len;
-    if (o != NULL)
-        return o;
-    if (strncmp(word, "--no-", 5) != 0 || *text != NULL)
-        return NULL;
-    o = guaco__options_find(options->command, word + 5, len - 3);
-    *text = "false";
-    return o != NULL && o->kind == GUACO__OPTION_FLAG ? o : NULL;
-}
-
-/* A word that begins with '-'; `next` is the one behind it, or NULL.  Gives
- * the number of words used. */
-static int
-take_flag(struct guaco__options *options, const char *word, const char *next,
-          size_t *used, struct guaco_error *err)
-{
-    const char *text;
-    char source[NAME_BYTES_MAX + 4];
-    const struct guaco__option *o = match_flag(options, word, &text);
-
-    *used = 1;
-    if (o == NULL)
-        return unknown_flag(options, word, err);
-    snprintf(source, sizeof source, "--%s", o->name);
-    if (text == NULL && o->kind == GUACO__OPTION_FLAG)
-        text = "true";
-    if (text == NULL && next == NULL)
-        return guaco_fail(err, GUACO_E_INVALID, 0, "%s needs a value: %s",
-                          source, o->operand);
-    if (text == NULL) {
-        text = next;
-        *used = 2;
-    }
-    return guaco__options_take(options, o, text, strlen(text),
-                               GUACO__ORIGIN_FLAG, source, err);
-}
-
-static int
-take_operand(struct guaco__options *options, const char *word,
-             struct guaco_error *err)
-{
-    if (options->operand_count == GUACO__OPERANDS_MAX)
-        return guaco_fail(err, GUACO_E_LIMIT, 0, "too many words");
-    char *copy = guaco__arena_dup(&options->arena, word, strlen(word));
-    if (copy == NULL)
-        return guaco_fail(err, GUACO_E_NOMEM, 0, "reading options");
-    options->operands[options->operand_count++] = copy;
-    return GUACO_OK;
-}
-
-static int
-take_args(struct guaco__options *options, const char *const *args, size_t count,
-          struct guaco_error *err)
-{
-    bool flags_end = false;
-
-    for (size_t i = 0, used = 1; i < count; i += used) {
-        const char *word = args[i];
-        int rc = GUACO_OK;
-
-        used = 1;
-        if (flags_end || word[0] != '-' || word[1] == '\0')
-            rc = take_operand(options, word, err);
-        else if (strcmp(word, "--") == 0)
-            flags_end = true;
-        else if (strcmp(word, "--print-config") == 0)
-            options->wants_config = true;
-        else
-            rc = take_flag(options, word, i + 1 < count ? args[i + 1] : NULL,
-                           &used, err);
-        if (rc != GUACO_OK)
-            return rc;
-    }
-    return GUACO_OK;
-}
-
 int
 guaco__options_resolve(struct guaco__options *options,
                        enum guaco__option_command command,
@@ -274,7 +162,7 @@ guaco__options_resolve(struct guaco__options *options,
     if (rc == GUACO_OK)
         rc = take_variables(options, envp, err);
     if (rc == GUACO_OK)
-        rc = take_args(options, args, count, err);
+        rc = guaco__options_take_args(options, args, count, err);
     if (rc != GUACO_OK)
         guaco__options_release(options);
     return rc;

@@ -87,14 +87,19 @@ struct guaco__option_value {
     size_t count;
 };
 
-#define GUACO__OPERANDS_MAX 8
+#define GUACO__OPERANDS_MAX     8
+#define GUACO__OPTION_NOTES_MAX 16
 
 struct guaco__options {
     enum guaco__option_command command;
     struct guaco__option_value values[GUACO__OPTIONS_MAX];
     const char *operands[GUACO__OPERANDS_MAX]; /* what is no option, in order */
     size_t operand_count;
-    bool wants_config;         /* --print-config */
+    bool wants_config; /* --print-config */
+    bool wants_check;  /* --check-config */
+    /* For a person: flags of other programs that mean nothing here, and why. */
+    const char *notes[GUACO__OPTION_NOTES_MAX];
+    size_t note_count;
     struct guaco__arena arena; /* private: holds every text */
 };
 

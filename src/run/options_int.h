@@ -18,6 +18,9 @@ guaco__options_fold(char c)
     return c == '_' ? '-' : c;
 }
 
+/* Whether `name`, len bytes, is the name `own`; '_' counts as '-'. */
+bool guaco__options_is_named(const char *own, const char *name, size_t len);
+
 /* A row by its name, len bytes, or by the letter of its short flag; NULL when
  * the command (or none of several) has it. */
 const struct guaco__option *
@@ -39,6 +42,11 @@ int guaco__options_take(struct guaco__options *options,
                         const struct guaco__option *option, const char *text,
                         size_t len, enum guaco__option_origin origin,
                         const char *source, struct guaco_error *err);
+
+/* The words of the command line (options_flags.c). */
+int guaco__options_take_args(struct guaco__options *options,
+                             const char *const *args, size_t count,
+                             struct guaco_error *err);
 
 /* The keys of [tool.guaco]. */
 int guaco__options_take_file(struct guaco__options *options,

@@ -16,13 +16,13 @@ guaco__options_command_name(enum guaco__option_command command)
     return "";
 }
 
-static bool
-is_named(const struct guaco__option *option, const char *name, size_t len)
+bool
+guaco__options_is_named(const char *own, const char *name, size_t len)
 {
-    if (strlen(option->name) != len)
+    if (strlen(own) != len)
         return false;
     for (size_t i = 0; i < len; i++)
-        if (option->name[i] != guaco__options_fold(name[i]))
+        if (own[i] != guaco__options_fold(name[i]))
             return false;
     return true;
 }
@@ -33,7 +33,8 @@ guaco__options_find(enum guaco__option_command command, const char *name,
 {
     for (size_t i = 0; i < guaco__option_count; i++) {
         const struct guaco__option *o = &guaco__option_table[i];
-        if ((o->commands & command) != 0 && is_named(o, name, len))
+        if ((o->commands & command) != 0 &&
+            guaco__options_is_named(o->name, name, len))
             return o;
     }
     return NULL;

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "run/options_alias.h"
 #include "run/options_int.h"
 #include "run/toml.h"
 
@@ -317,6 +318,108 @@ each_failing_allocation_is_reported(void **state)
     }
 }
 
+/* ---- flags of other programs ---- */
+
+static void
+a_flag_of_another_program_is_ours_by_another_name(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        resolve(GUACO__SERVE,
+                WORDS("--max_requests", "7", "-t=9", "--pid=x",
+                      "--disable-access-log", "--no-ws-per-message-deflate"),
+                none, NULL),
+        GUACO_OK);
+    assert_int_equal(guaco__options_number(&options, "limit-max-requests"), 7);
+    assert_int_equal(guaco__options_number(&options, "timeout-worker"), 9000);
+    assert_string_equal(guaco__options_text(&options, "pid-file"), "x");
+    assert_int_equal(guaco__options_number(&options, "access-log"), 0);
+    assert_int_equal(guaco__options_number(&options, "ws-deflate"), 0);
+    assert_string_equal(
+        guaco__options_get(&options, "limit-max-requests")->source,
+        "--max-requests");
+    assert_int_equal(options.note_count, 0);
+    guaco__options_release(&options);
+}
+
+static void
+a_flag_that_means_nothing_here_is_taken_with_a_note(void **state)
+{
+    (void)state;
+    assert_int_equal(resolve(GUACO__SERVE,
+                             WORDS("-k", "gthread", "--use-colors", "app:app"),
+                             none, NULL),
+                     GUACO_OK);
+    assert_int_equal(options.operand_count, 1);
+    assert_int_equal(options.note_count, 2);
+    assert_non_null(strstr(options.notes[0], "--worker-class means nothing"));
+    assert_non_null(strstr(options.notes[1], "--use-colors means nothing"));
+    guaco__options_release(&options);
+}
+
+static void
+a_flag_that_is_not_taken_names_what_to_use(void **state)
+{
+    (void)state;
+    refused(GUACO__SERVE, WORDS("--daemon"), "use a service manager");
+    refused(GUACO__SERVE, WORDS("-c", "gunicorn.py"), "[tool.guaco]");
+    refused(GUACO__SERVE, WORDS("--max-requests"), "needs a value");
+    refused(GUACO__SERVE, WORDS("--max-requests", "x"), "--max-requests");
+    refused(GUACO__WORK, WORDS("--max-requests", "7"), "not an option");
+}
+
+static void
+the_flags_of_huey_consumer_are_for_work(void **state)
+{
+    (void)state;
+    assert_int_equal(resolve(GUACO__WORK,
+                             WORDS("-w", "4", "-k", "process", "-n", "-v", "-d",
+                                   "0.1", "-C"),
+                             none, NULL),
+                     GUACO_OK);
+    assert_int_equal(guaco__options_number(&options, "periodic"), 0);
+    assert_string_equal(guaco__options_text(&options, "log-level"), "debug");
+    assert_int_equal(options.note_count, 2);
+    guaco__options_release(&options);
+}
+
+/* For each command of an alias: what it stands for exists, and its name and
+ * letter are nobody else's. */
+static void
+check_alias(const struct guaco__option_alias *a,
+            enum guaco__option_command command)
+{
+    if ((a->commands & command) == 0)
+        return;
+    if (a->own != NULL &&
+        guaco__options_find(command, a->own, strlen(a->own)) == NULL)
+        fail_msg("--%s: there is no --%s", a->name, a->own);
+    if (guaco__options_find(command, a->name, strlen(a->name)) != NULL)
+        fail_msg("--%s is an option of ours", a->name);
+    if (a->letter != 0 &&
+        guaco__options_find_letter(command, a->letter) != NULL)
+        fail_msg("-%c is an option of ours", a->letter);
+    assert_ptr_equal(guaco__alias_find(command, a->name, strlen(a->name)), a);
+    if (a->letter != 0)
+        assert_ptr_equal(guaco__alias_find_letter(command, a->letter), a);
+}
+
+static void
+every_alias_stands_for_something_and_for_one_thing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < guaco__alias_count; i++) {
+        const struct guaco__option_alias *a = &guaco__alias_table[i];
+        bool has_own = a->own != NULL;
+        assert_true(has_own == (a->kind == GUACO__ALIAS_SAME ||
+                                a->kind == GUACO__ALIAS_FIXED));
+        assert_true(strlen(a->name) <= NAME_BYTES_MAX);
+        check_alias(a, GUACO__SERVE);
+        check_alias(a, GUACO__UP);
+        check_alias(a, GUACO__WORK);
+    }
+}
+
 int
 main(void)
 {
@@ -333,6 +436,11 @@ main(void)
         cmocka_unit_test(each_row_of_the_table_is_sound),
         cmocka_unit_test(workers_receive_typed_values),
         cmocka_unit_test(each_failing_allocation_is_reported),
+        cmocka_unit_test(a_flag_of_another_program_is_ours_by_another_name),
+        cmocka_unit_test(a_flag_that_means_nothing_here_is_taken_with_a_note),
+        cmocka_unit_test(a_flag_that_is_not_taken_names_what_to_use),
+        cmocka_unit_test(the_flags_of_huey_consumer_are_for_work),
+        cmocka_unit_test(every_alias_stands_for_something_and_for_one_thing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,1 +1,0 @@
-"""The request corpus of tests/conformance against servers of others."""

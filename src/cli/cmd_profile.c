@@ -22,7 +22,7 @@ struct parse {
     struct guaco__profile_session session;
     enum guaco__profile_word word;
     bool has_format, has_seconds, has_flamechart;
-    bool wants_help, wants_version, wants_gil, wants_idle;
+    bool wants_help, wants_version, wants_gil, wants_cpu, wants_idle;
     char file[64]; /* the name of the output, when it has none given */
 };
 
@@ -136,6 +136,18 @@ take_format(struct parse *p, const char *text, struct guaco_error *err)
 }
 
 static int
+take_mode(struct parse *p, const char *text, struct guaco_error *err)
+{
+    p->wants_gil = strcmp(text, "gil") == 0;
+    p->wants_cpu = strcmp(text, "cpu") == 0;
+    p->wants_idle = strcmp(text, "wall") == 0;
+    if (p->wants_gil || p->wants_cpu || p->wants_idle)
+        return GUACO_OK;
+    return guaco_fail(err, GUACO_E_INVALID, 0,
+                      "--mode is gil, cpu or wall, not %.60s", text);
+}
+
+static int
 take_rate(double *period, const char *text, struct guaco_error *err)
 {
     double rate;
@@ -186,6 +198,11 @@ take_flag(void *ctx, enum guaco__profile_flag flag, const char *value,
     case GUACO__FLAG_DUMP: s->dump = true; return GUACO_OK;
     case GUACO__FLAG_FLAMECHART: p->has_flamechart = true; return GUACO_OK;
     case GUACO__FLAG_INVERTED: s->is_icicle = true; return GUACO_OK;
+    case GUACO__FLAG_MODE: return take_mode(p, value, err);
+    case GUACO__FLAG_STATES: s->by_state = true; return GUACO_OK;
+    case GUACO__FLAG_TASKS: s->by_task = true; return GUACO_OK;
+    case GUACO__FLAG_SUBPROCESSES: s->subprocesses = true; return GUACO_OK;
+    case GUACO__FLAG_JITTER: s->is_jittered = true; return GUACO_OK;
     case GUACO__FLAG_GIL: p->wants_gil = true; return GUACO_OK;
     case GUACO__FLAG_IDLE: p->wants_idle = true; return GUACO_OK;
     case GUACO__FLAG_LOCALS: s->dumps_locals = true; return GUACO_OK;
@@ -267,8 +284,10 @@ choose_threads(struct parse *p)
     struct guaco__profile_session *s = &p->session;
     bool is_bare = p->word == GUACO__PROFILE_BARE;
 
-    s->threads = (s->threads || !is_bare || p->wants_idle) && !p->wants_gil;
-    s->running_only = !is_bare && s->threads && !p->wants_idle;
+    s->threads = (s->threads || !is_bare || p->wants_idle || p->wants_cpu) &&
+                 !p->wants_gil;
+    s->running_only =
+        (!is_bare || p->wants_cpu) && s->threads && !p->wants_idle;
     s->exclude_idle = s->exclude_idle || !is_bare;
     s->dumps_for_people = !is_bare || s->dumps_locals;
 }

@@ -56,6 +56,22 @@ static const struct flag flags[] = {
     {"idle", 'i', RECORD | TOP, GUACO__FLAG_IDLE, NULL,
      "threads that wait too, not only those that run"},
     {"idle", 'i', BARE, GUACO__FLAG_IDLE, NULL, "the same as --threads"},
+    {"mode", 0, BARE | RECORD | TOP, GUACO__FLAG_MODE, "MODE",
+     "which threads count: gil, those that hold the GIL;\n"
+     "cpu, those that run; wall, all"},
+    {"states", 0, BARE | RECORD, GUACO__FLAG_STATES, NULL,
+     "end a stack with what its thread does, if it does\n"
+     "not run Python: waits for the GIL, runs without it,\n"
+     "or waits"},
+    {"tasks", 0, BARE | RECORD, GUACO__FLAG_TASKS, NULL,
+     "begin a stack with asyncio's task, below those that\n"
+     "await it"},
+    {"subprocesses", 's', RECORD, GUACO__FLAG_SUBPROCESSES, NULL,
+     "the processes below it too, from their birth"},
+    {"subprocesses", 0, BARE, GUACO__FLAG_SUBPROCESSES, NULL,
+     "the processes below it too, from their birth"},
+    {"jitter", 0, BARE | RECORD | TOP, GUACO__FLAG_JITTER, NULL,
+     "at a random moment of each period"},
     {"locals", 'l', BARE | DUMP, GUACO__FLAG_LOCALS, NULL,
      "with the local variables"},
     {"json", 'j', DUMP, GUACO__FLAG_JSON, NULL, "as JSON"},

@@ -93,9 +93,11 @@ guaco__output_write(const char *path, const struct guaco__buf *out,
 {
     struct stat st;
 
-    if (path == NULL)
+    /* Opened anew it would lose what others have written to it. */
+    if (path == NULL || strcmp(path, "/dev/stdout") == 0)
         return put_fd(STDOUT_FILENO, out, "standard output", err);
-    if (stat(path, &st) == 0 &&
+    /* A link is followed: /dev/fd/1 may lead to a file, and is none. */
+    if (lstat(path, &st) == 0 &&
         (!S_ISREG(st.st_mode) || !has_room_beside(path)))
         return put_in_place(path, out, err);
     mode_t mask = umask(0);

@@ -21,6 +21,8 @@
 #include "os/process.h"
 #include "profile/dump.h"
 #include "profile/record.h"
+#include "profile/ticks.h"
+#include "profile/tree.h"
 #include "profile_output.h"
 #include "profile_top.h"
 
@@ -41,12 +43,15 @@ struct session {
     struct guaco__timeline timeline;
     struct guaco__buf command_line;
     int64_t begin_wall_ns;
-    uint64_t begin_ns;         /* monotonic */
-    uint64_t samples, dropped; /* of targets before this one */
-    uint64_t progress_ns;      /* when it is shown next, after the begin */
+    uint64_t begin_ns; /* monotonic */
+    struct guaco__ticks ticks;
+    struct guaco__tree *tree;           /* NULL: only the process itself */
+    struct guaco__target_counts counts; /* of targets before this one */
+    uint64_t progress_ns; /* when it is shown next, after the begin */
     bool has_terminal, has_progress;
-    bool ended;   /* the process has */
-    bool stopped; /* a signal said so, or the time is over */
+    bool is_counted; /* `counts` holds those of `target` and `tree` too */
+    bool ended;      /* the process has */
+    bool stopped;    /* a signal said so, or the time is over */
 };
 
 /* ---- output -------------------------------------------------------------------- */
@@ -74,18 +79,26 @@ describe(const struct session *s, char *to, size_t len)
 {
     const struct guaco__tally *tally = guaco__record_tally(s->record);
     struct guaco_clock wall = {0};
-    char date[GUACO__DATE_ISO_BYTES];
+    char date[GUACO__DATE_ISO_BYTES], lost[96] = "";
+    uint64_t dropped = s->counts.dropped; /* of those before */
 
+    if (s->target != NULL && !s->is_counted)
+        dropped += guaco__target_counts(s->target)->dropped;
+    if (dropped + s->ticks.missed > 0)
+        snprintf(lost, sizeof lost, " (%llu stacks dropped, %llu ticks missed)",
+                 (unsigned long long)dropped,
+                 (unsigned long long)s->ticks.missed);
     guaco__date_format_iso(guaco__clock_wall_ms(&wall), date);
-    snprintf(to, len, "process %d, %llu samples, one every %g ms, %.16s UTC",
-             s->pid, (unsigned long long)tally->samples, s->want->period * 1000,
-             date);
+    snprintf(
+        to, len, "process %d%s, %llu samples%s, one every %g ms, %.16s UTC",
+        s->pid, s->want->subprocesses ? " and those below it" : "",
+        (unsigned long long)tally->samples, lost, s->want->period * 1000, date);
 }
 
 static int
 render(struct session *s, struct guaco__buf *out)
 {
-    char subtitle[160];
+    char subtitle[256];
     struct guaco_slice title = guaco__buf_slice(&s->command_line);
 
     if (s->want->title != NULL)
@@ -232,21 +245,25 @@ keep_counts(struct session *s)
 {
     const struct guaco__target_counts *counts = guaco__target_counts(s->target);
 
-    s->samples += counts->samples;
-    s->dropped += counts->dropped;
+    s->counts.samples += counts->samples;
+    s->counts.retried += counts->retried;
+    s->counts.torn += counts->torn;
+    s->counts.dropped += counts->dropped;
 }
 
+/* Have the timer end when the next tick is due. */
 static int
 arm(struct session *s)
 {
-    double period = s->want->period;
+    uint64_t due = s->ticks.due_ns;
     struct itimerspec spec = {
-        .it_interval.tv_sec = (time_t)period,
-        .it_interval.tv_nsec = (long)((period - (double)(time_t)period) * 1e9),
-        .it_value.tv_nsec = 1,
+        .it_value.tv_sec = (time_t)(due / 1000000000),
+        .it_value.tv_nsec = (long)(due % 1000000000),
     };
 
-    return timerfd_settime(s->timer, 0, &spec, NULL);
+    return timerfd_settime(s->timer, TFD_TIMER_ABSTIME, &spec, NULL) == 0
+               ? GUACO_OK
+               : GUACO_E_IO;
 }
 
 /* One sample; when the process has begun another program, wait for that to be
@@ -273,23 +290,50 @@ sample_once(struct session *s)
     return GUACO_OK;
 }
 
+/* The process, and those below it. */
+static int
+sample_all(struct session *s)
+{
+    uint64_t now = guaco__clock_mono_ns();
+
+    guaco__ticks_take(&s->ticks, now);
+    int rc = arm(s);
+    if (rc != GUACO_OK || (s->top != NULL && guaco__top_is_paused(s->top)))
+        return rc;
+    rc = sample_once(s);
+    if (rc == GUACO_OK && s->tree != NULL)
+        rc = guaco__tree_sample(s->tree, s->record, now, now - s->begin_ns);
+    return rc;
+}
+
+static int
+sample_begin(struct session *s)
+{
+    struct guaco_clock wall = {0};
+    int rc = GUACO_OK;
+
+    s->begin_ns = guaco__clock_mono_ns();
+    s->begin_wall_ns = guaco__clock_wall_ns(&wall);
+    s->progress_ns = PROGRESS_FIRST_NS;
+    guaco__ticks_init(&s->ticks, (uint64_t)(s->want->period * 1e9),
+                      s->want->is_jittered, (uint64_t)s->begin_wall_ns,
+                      s->begin_ns);
+    if (s->want->subprocesses)
+        rc = guaco__tree_new(&s->tree, s->pid);
+    return rc == GUACO_OK ? arm(s) : rc;
+}
+
 static int
 sample_loop(struct session *s)
 {
     uint64_t span =
         s->want->seconds < 0 ? UINT64_MAX : (uint64_t)(s->want->seconds * 1e9);
-    struct guaco_clock wall = {0};
-    int rc = arm(s) == 0 ? GUACO_OK : GUACO_E_IO;
-
-    s->begin_ns = guaco__clock_mono_ns();
-    s->begin_wall_ns = guaco__clock_wall_ns(&wall);
-    s->progress_ns = PROGRESS_FIRST_NS;
+    int rc = sample_begin(s);
 
     while (rc == GUACO_OK && !s->ended && !s->stopped) {
         if (!wait_tick(s, -1))
             continue;
-        if (s->top == NULL || !guaco__top_is_paused(s->top))
-            rc = sample_once(s);
+        rc = sample_all(s);
         uint64_t elapsed = guaco__clock_mono_ns() - s->begin_ns;
         if (elapsed >= span)
             s->stopped = true;
@@ -387,6 +431,22 @@ open_top(struct session *s, struct guaco_error *err)
     return rc;
 }
 
+/* Of the targets that are still attached, and of the processes below. */
+static void
+add_all_counts(struct session *s)
+{
+    if (s->target != NULL)
+        keep_counts(s);
+    s->is_counted = true;
+    if (s->tree == NULL)
+        return;
+    struct guaco__target_counts below = guaco__tree_counts(s->tree);
+    s->counts.samples += below.samples;
+    s->counts.retried += below.retried;
+    s->counts.torn += below.torn;
+    s->counts.dropped += below.dropped;
+}
+
 static int
 run(struct session *s, struct guaco_error *err)
 {
@@ -397,6 +457,9 @@ run(struct session *s, struct guaco_error *err)
         .running_only = s->want->running_only,
         .exclude_idle = s->want->exclude_idle,
         .by_function = s->want->by_function,
+        .by_process = s->want->subprocesses,
+        .by_task = s->want->by_task,
+        .by_state = s->want->by_state,
         .timeline = has_time ? &s->timeline : NULL,
     };
 
@@ -413,19 +476,41 @@ run(struct session *s, struct guaco_error *err)
     guaco__top_close(s->top);
     s->top = NULL;
     clear_progress(s);
+    add_all_counts(s);
     return rc;
 }
 
-static void
-tell_dropped(struct session *s)
+/* pyflame's form stays silent about little: its users look at standard error. */
+static bool
+is_worth_telling(const struct session *s, uint64_t lost, uint64_t kept)
 {
-    if (s->target != NULL)
-        keep_counts(s);
-    if (s->dropped > 0)
+    bool tells_all = s->want->says_end || s->has_terminal;
+
+    return lost > 0 && (tells_all || lost >= kept / 10);
+}
+
+/* What the recording lacks. */
+static void
+tell_lost(struct session *s)
+{
+    const struct guaco__target_counts *c = &s->counts;
+    const struct guaco__ticks *t = &s->ticks;
+
+    if (is_worth_telling(s, c->dropped, c->samples))
         fprintf(stderr,
-                "guaco profile: %llu of %llu stacks could not be read "
-                "consistently and are not counted\n",
-                (unsigned long long)s->dropped, (unsigned long long)s->samples);
+                "guaco profile: %llu stacks could not be read consistently and "
+                "are not counted (%llu samples, %llu copies torn, %llu reads "
+                "repeated)\n",
+                (unsigned long long)c->dropped, (unsigned long long)c->samples,
+                (unsigned long long)c->torn, (unsigned long long)c->retried);
+    if (is_worth_telling(s, t->missed, t->taken))
+        fprintf(stderr,
+                "guaco profile: %llu of %llu ticks were missed and %llu late, "
+                "by %.1f ms at most: the machine is busy, or the rate too "
+                "high\n",
+                (unsigned long long)t->missed,
+                (unsigned long long)(t->taken + t->missed),
+                (unsigned long long)t->late, (double)t->late_most_ns / 1e6);
     if (s->timeline.lost > 0)
         fprintf(stderr,
                 "guaco profile: the last %llu samples have no place in time "
@@ -451,6 +536,7 @@ session_release(struct session *s)
 {
     guaco__record_free(s->record);
     guaco__target_free(s->target);
+    guaco__tree_free(s->tree);
     guaco__timeline_release(&s->timeline);
     guaco__buf_release(&s->command_line);
 }
@@ -475,7 +561,7 @@ guaco__profile_session_run(const struct guaco__profile_session *session)
         code = 1;
     else
         tell_end(&s);
-    tell_dropped(&s);
+    tell_lost(&s);
     if (session->is_top && session->command != NULL && s.pidfd >= 0)
         guaco__process_signal(s.pidfd, SIGTERM); /* nobody sees it any more */
     while (session->command != NULL && s.pid > 0 && !s.ended)

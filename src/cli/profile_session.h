@@ -18,6 +18,9 @@ struct guaco__profile_session {
     double period;              /* seconds between two samples */
     unsigned version; /* refuse other interpreters: 0x030b; 0: takes any */
     bool threads, running_only, exclude_idle, by_function;
+    bool by_task, by_state;
+    bool subprocesses; /* those below it too */
+    bool is_jittered;  /* ticks at random moments, one in each period */
     bool is_top;
     double top_delay; /* seconds between two screens */
     bool dump, dumps_json, dumps_locals;

@@ -2,13 +2,15 @@
 
 #include "record.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "activity.h"
+#include "asyncio.h"
 #include "place.h"
 
 #define PLACES_CACHED_MAX 2000000u
+#define AROUND_MAX        (GUACO__TASKS_CHAIN_MAX + 2) /* beside the frames */
 
 /* What a frame was found to be, by its code object and offset. */
 struct known {
@@ -23,7 +25,9 @@ struct guaco__record {
     struct guaco__arena arena;
     struct guaco__map known;
     const struct guaco__place *idle;
-    const struct guaco__place *stack[GUACO__STACK_DEPTH_MAX];
+    int32_t pid; /* of the target */
+    const struct guaco__place *stack[GUACO__STACK_DEPTH_MAX + AROUND_MAX];
+    size_t depth; /* places in it */
     uint64_t at_ns;
     size_t told;    /* threads of the sample under way */
     bool is_active; /* one of them ran */
@@ -42,6 +46,7 @@ guaco__record_new(struct guaco__record **record, struct guaco__target *target,
         return GUACO_E_NOMEM;
     self->target = target;
     self->options = *options;
+    self->pid = options->pid;
     guaco__tally_init(&self->tally);
     guaco__arena_init(&self->arena, (size_t)64 << 10, (size_t)512 << 20);
     guaco__map_init(&self->known, PLACES_CACHED_MAX);
@@ -66,11 +71,17 @@ guaco__record_free(struct guaco__record *record)
     free(record);
 }
 
-/* What was known goes by addresses of code objects. */
 void
 guaco__record_follow(struct guaco__record *record, struct guaco__target *target)
 {
     record->target = target;
+    guaco__record_forget(record);
+}
+
+/* What was known goes by addresses of code objects. */
+void
+guaco__record_forget(struct guaco__record *record)
+{
     guaco__map_release(&record->known);
     guaco__map_init(&record->known, PLACES_CACHED_MAX);
     guaco__arena_reset(&record->arena);
@@ -149,36 +160,106 @@ place_of(struct guaco__record *record, const struct guaco__frame *frame,
     return GUACO_OK;
 }
 
-/* The places of a stack into record->stack, the outermost first. */
 static int
-places_of(struct guaco__record *record, const struct guaco__stack *stack)
+frames_add(struct guaco__record *record, const struct guaco__stack *stack)
 {
-    for (size_t i = 0; i < stack->count; i++) {
-        int rc = place_of(record, &stack->frames[stack->count - 1 - i],
-                          &record->stack[i]);
+    for (size_t i = stack->count; i-- > 0;) {
+        int rc = place_of(record, &stack->frames[i],
+                          &record->stack[record->depth++]);
         if (rc != GUACO_OK)
             return rc;
     }
     return GUACO_OK;
 }
 
+/* A place that is no frame. */
+static int
+word_add(struct guaco__record *record, struct guaco_slice word)
+{
+    struct guaco_slice none = {NULL, 0};
+
+    return guaco__tally_place(&record->tally, none, word, 0,
+                              &record->stack[record->depth++]);
+}
+
+static int
+task_add(struct guaco__record *record, struct guaco_slice name)
+{
+    char text[128];
+    int most = name.len < 100 ? (int)name.len : 100;
+
+    while (most > 0 && most < (int)name.len &&
+           ((unsigned char)name.at[most] & 0xc0) == 0x80)
+        most--; /* not inside a character */
+    int len = snprintf(text, sizeof text, "task %.*s", most, name.at);
+    for (int i = 0; i < len; i++)
+        if (text[i] == ';' || (unsigned char)text[i] < ' ')
+            text[i] = '_'; /* what separates frames and stacks */
+    return word_add(record, (struct guaco_slice){text, (size_t)len});
+}
+
+static int
+process_add(struct guaco__record *record)
+{
+    char text[32];
+    int len = snprintf(text, sizeof text, "process %d", (int)record->pid);
+
+    return word_add(record, (struct guaco_slice){text, (size_t)len});
+}
+
+static int
+state_add(struct guaco__record *record, enum guaco__thread_state state)
+{
+    switch (state) {
+    case GUACO__THREAD_WAITS:
+        return word_add(record, GUACO_SLICE("(waits for the GIL)"));
+    case GUACO__THREAD_RUNS:
+        return word_add(record, GUACO_SLICE("(without the GIL)"));
+    case GUACO__THREAD_IDLE: return word_add(record, GUACO_SLICE("(waits)"));
+    case GUACO__THREAD_HOLDS:
+    case GUACO__THREAD_UNKNOWN: break;
+    }
+    return GUACO_OK;
+}
+
+/* The places of a sample into record->stack, the outermost first. */
+static int
+places_of(struct guaco__record *record,
+          const struct guaco__thread_sample *sample)
+{
+    int rc = GUACO_OK;
+
+    record->depth = 0;
+    if (record->options.by_process)
+        rc = process_add(record);
+    for (size_t i = sample->task_count; rc == GUACO_OK && i-- > 0;)
+        rc = task_add(record, sample->tasks[i]);
+    if (rc == GUACO_OK)
+        rc = frames_add(record, sample->stack);
+    if (rc == GUACO_OK && record->options.by_state)
+        rc = state_add(record, sample->state);
+    return rc;
+}
+
 /* ---- one sample ----------------------------------------------------------------- */
 
 /* Count record->stack, of `sample`'s thread or, if that is NULL, of none. */
 static int
-count_stack(struct guaco__record *record, size_t count,
+count_stack(struct guaco__record *record,
             const struct guaco__thread_sample *sample)
 {
+    struct guaco_slice none = {NULL, 0};
     struct guaco__timeline *timeline = record->options.timeline;
     const struct guaco__track *track;
     struct guaco__tally_node *leaf;
 
-    int rc = guaco__tally_find(&record->tally, record->stack, count, &leaf);
+    int rc =
+        guaco__tally_find(&record->tally, record->stack, record->depth, &leaf);
     if (rc == GUACO_OK && timeline != NULL)
-        rc = guaco__timeline_track(timeline, record->options.pid,
-                                   sample == NULL ? 0 : sample->thread_id,
-                                   sample == NULL ? 0 : sample->native_id,
-                                   (struct guaco_slice){NULL, 0}, &track);
+        rc = guaco__timeline_track(
+            timeline, record->pid, sample == NULL ? 0 : sample->thread_id,
+            sample == NULL ? 0 : sample->native_id,
+            sample == NULL ? none : sample->name, &track);
     if (rc == GUACO_OK && timeline != NULL)
         rc = guaco__timeline_add(timeline, record->at_ns, leaf, track);
     if (rc != GUACO_OK)
@@ -189,14 +270,9 @@ count_stack(struct guaco__record *record, size_t count,
 }
 
 static bool
-is_running(const struct guaco__record *record,
-           const struct guaco__thread_sample *sample)
+is_running(const struct guaco__thread_sample *sample)
 {
-    if (sample->holds_gil)
-        return true;
-    int32_t native_id =
-        guaco__thread_native_id(guaco__target_memory(record->target), sample);
-    return guaco__thread_is_running(record->options.pid, native_id, false);
+    return sample->holds_gil || sample->state == GUACO__THREAD_RUNS;
 }
 
 static void
@@ -207,16 +283,54 @@ on_thread(void *ctx, const struct guaco__thread_sample *sample)
     if (record->rc != GUACO_OK)
         return;
     record->told++;
-    if (record->options.running_only && !is_running(record, sample))
+    if (record->options.running_only && !is_running(sample))
         return;
     if (sample->holds_gil)
         record->counts.gil++;
     record->is_active = true;
     if (sample->stack->count == 0) /* runs, but no Python: starting, ending */
         return;
-    record->rc = places_of(record, sample->stack);
+    record->rc = places_of(record, sample);
     if (record->rc == GUACO_OK)
-        record->rc = count_stack(record, sample->stack->count, sample);
+        record->rc = count_stack(record, sample);
+}
+
+static unsigned
+wants_of(const struct guaco__record *record)
+{
+    const struct guaco__record_options *o = &record->options;
+
+    return (o->running_only || o->by_state ? GUACO__WANT_STATES : 0u) |
+           (o->timeline != NULL ? GUACO__WANT_NAMES : 0u) |
+           (o->by_task ? GUACO__WANT_TASKS : 0u);
+}
+
+static int
+sample_target(struct guaco__record *record, struct guaco__target *target)
+{
+    guaco__target_want(target, wants_of(record));
+    int rc = guaco__target_sample(
+        target,
+        record->options.threads ? GUACO__SAMPLE_THREADS : GUACO__SAMPLE_HOLDERS,
+        on_thread, record);
+    return rc != GUACO_OK ? rc : record->rc;
+}
+
+int
+guaco__record_sample_of(struct guaco__record *record,
+                        struct guaco__target *target, int32_t pid,
+                        uint64_t at_ns)
+{
+    struct guaco__target *own = record->target;
+
+    record->at_ns = at_ns;
+    record->rc = GUACO_OK;
+    record->target = target;
+    record->pid = pid;
+    int rc = sample_target(record, target);
+    record->target = own;
+    record->pid = record->options.pid;
+    return rc;
 }
 
 int
@@ -229,18 +343,17 @@ guaco__record_sample(struct guaco__record *record, uint64_t at_ns)
     if (record->target == NULL)
         return GUACO_OK;
     uint64_t dropped = guaco__target_counts(record->target)->dropped;
-    int rc = guaco__target_sample(
-        record->target,
-        record->options.threads ? GUACO__SAMPLE_THREADS : GUACO__SAMPLE_HOLDERS,
-        on_thread, record);
-    if (rc != GUACO_OK || record->rc != GUACO_OK)
-        return rc != GUACO_OK ? rc : record->rc;
+    int rc = sample_target(record, record->target);
+    if (rc != GUACO_OK)
+        return rc;
     record->counts.rounds++;
     record->counts.active += record->is_active;
     record->counts.threads = record->told;
     if (record->told > 0 || record->options.exclude_idle ||
         guaco__target_counts(record->target)->dropped != dropped)
         return GUACO_OK;
-    record->stack[0] = record->idle;
-    return count_stack(record, 1, NULL);
+    record->depth = 0;
+    rc = record->options.by_process ? process_add(record) : GUACO_OK;
+    record->stack[record->depth++] = record->idle;
+    return rc == GUACO_OK ? count_stack(record, NULL) : rc;
 }

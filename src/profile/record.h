@@ -21,6 +21,9 @@ struct guaco__record_options {
     bool running_only; /* of those, the ones that are on a CPU or want one */
     bool exclude_idle; /* do not count "(idle)" */
     bool by_function;  /* frames without lines */
+    bool by_process;   /* each stack begins with its process */
+    bool by_task;      /* and with asyncio's task and those that await it */
+    bool by_state;     /* and ends with what the thread does, if not Python */
     struct guaco__timeline *timeline; /* keep the order too; NULL: do not */
 };
 
@@ -42,6 +45,13 @@ void guaco__record_follow(struct guaco__record *record,
  * or whose thread runs no Python frame yet, is not counted.  Returns as
  * guaco__target_sample(), guaco__tally_add(). */
 int guaco__record_sample(struct guaco__record *record, uint64_t at_ns);
+
+/* The same of another target, of process `pid`.  An idle one is not counted as
+ * such.  guaco__record_forget() before a target that was sampled is freed. */
+int guaco__record_sample_of(struct guaco__record *record,
+                            struct guaco__target *target, int32_t pid,
+                            uint64_t at_ns);
+void guaco__record_forget(struct guaco__record *record);
 
 /* What was counted so far, borrowed; the caller may sort and sum it. */
 struct guaco__tally *guaco__record_tally(struct guaco__record *record);

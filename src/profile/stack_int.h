@@ -125,8 +125,7 @@ int guaco__stack_walk(struct guaco__stack_reader *reader);
 
 /*
  * Whether the two parts of a chunk that was copied in two fit together.
- * Returns 0; GUACO_E_AGAIN: the lower part is to be read again; GUACO_E_LOST
- * after too many times.
+ * Returns 0, or GUACO_E_AGAIN: the lower part is to be read again.
  */
 int guaco__stack_settle(struct guaco__stack_reader *reader);
 

@@ -53,6 +53,15 @@ is_upper(const struct guaco__stack_reader *r, uint64_t address)
     return address + mark - boundary_of(r) < r->chunks[0].planned - r->split.at;
 }
 
+/* Whether its instruction is one of its code: what others left there may look
+ * like a frame.  To 3.12 one that has not begun is a unit before its code. */
+static bool
+is_at(const struct slot *slot)
+{
+    return slot->instruction + 2 - slot->code->bytecode <=
+           slot->code->bytecode_len + UINT64_C(2);
+}
+
 /* Whether a frame lives in the upper part, the lowest one at `address`. */
 static bool
 lives(struct guaco__stack_reader *r, uint64_t address)
@@ -61,7 +70,7 @@ lives(struct guaco__stack_reader *r, uint64_t address)
     const struct chunk *chunk = &r->chunks[0];
     uint64_t below = 0;
 
-    while (address % 8 == 0 && is_upper(r, address) &&
+    while (address != 0 && address % 8 == 0 && is_upper(r, address) &&
            address - chunk->address + l->frame.localsplus <= chunk->planned) {
         struct slot slot;
         uint64_t executable = guaco__stack_slot_read(
@@ -70,10 +79,12 @@ lives(struct guaco__stack_reader *r, uint64_t address)
             (below != 0 && slot.previous != below &&
              slot.previous - chunk->address < chunk->planned))
             return false;
+        slot.code = guaco__codes_peek(&r->world->codes, executable);
+        if (slot.code == NULL || (address >= boundary_of(r) && !is_at(&slot)))
+            return false;
         if (clears_frames(l) ? slot.function != 0 : is_running(&slot))
             return true;
-        slot.code = guaco__codes_peek(&r->world->codes, executable);
-        if (clears_frames(l) || slot.code == NULL)
+        if (clears_frames(l))
             return false;
         below = address;
         address += slot.code->frame_bytes;
@@ -142,7 +153,7 @@ guaco__stack_settle(struct guaco__stack_reader *reader)
 {
     struct split *split = &reader->split;
 
-    if (split->at == 0)
+    if (split->at == 0 || split->at >= reader->chunks[0].planned)
         return GUACO_OK;
     size_t first = first_upper(reader);
     if (!split->is_held) {
@@ -155,13 +166,14 @@ guaco__stack_settle(struct guaco__stack_reader *reader)
         split->tries = 0;
     }
     split->is_held = !fits(reader, first);
-    if (!split->is_held) {
-        if (split->bottom == 0) /* what is above is of another moment */
-            reader->slot_count = first;
-        return GUACO_OK;
-    }
-    if (++split->tries < TRIES_MAX)
+    if (split->is_held && ++split->tries < TRIES_MAX)
         return GUACO_E_AGAIN;
-    split->is_held = false;
-    return GUACO_E_LOST;
+    if (split->is_held) { /* the lower part stands for itself */
+        split->bottom = 0;
+        split->seen = 0;
+        split->is_held = false;
+    }
+    if (split->bottom == 0) /* what is above is of another moment */
+        reader->slot_count = first;
+    return GUACO_OK;
 }

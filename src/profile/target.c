@@ -441,10 +441,10 @@ thread_decode(struct guaco__target *target, struct thread *thread)
         rc = GUACO_E_AGAIN;
     if (rc == GUACO_E_LOST)
         target->counts.torn++;
+    thread->has_stack = rc == GUACO_OK; /* what was kept is overwritten */
     if (rc == GUACO_OK) {
         thread->is_wanted = false;
         thread->is_done = true;
-        thread->has_stack = true;
     }
     return rc;
 }
@@ -669,8 +669,11 @@ guaco__target_sample(struct guaco__target *target, enum guaco__sample_what what,
         target->interpreters[i].last = target->interpreters[i].gil;
     for (size_t i = 0; rc == GUACO_OK && i < target->thread_count; i++) {
         struct thread *thread = &target->threads[i];
-        bool told =
-            what == GUACO__SAMPLE_HOLDERS ? thread->is_done : thread->has_stack;
+        const struct interpreter *in =
+            &target->interpreters[thread->interpreter];
+        bool told = what == GUACO__SAMPLE_HOLDERS
+                        ? thread->is_done && in->gil.holder == thread->address
+                        : thread->has_stack;
         if (told && !thread->is_wanted)
             rc = tell(target, thread, fn, ctx);
     }

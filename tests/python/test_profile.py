@@ -272,6 +272,25 @@ def test_a_pipe_is_written_to_and_not_replaced(exe, some_python, target):
     assert sum(stacks(done.stdout).values()) == 1
 
 
+def test_a_link_is_followed_and_stays_one(exe, some_python, target, tmp_path):
+    busy = target(some_python, BUSY)
+    (tmp_path / "file").write_text("old\n")
+    (tmp_path / "link").symlink_to("file")
+    with open(tmp_path / "out", "w") as out:
+        out.write("before\n")
+        out.flush()
+        for name in ("/dev/stdout", tmp_path / "link"):
+            subprocess.run(
+                [exe, "profile", "-s", "0", "-o", str(name), "-p", str(busy.pid)],
+                stdout=out, check=True, timeout=30,
+            )
+    assert os.path.islink("/dev/stdout")
+    first, *rest = (tmp_path / "out").read_text().splitlines()
+    assert (first, len(rest)) == ("before", 1)
+    assert (tmp_path / "link").is_symlink()
+    assert sum(stacks((tmp_path / "file").read_text()).values()) == 1
+
+
 def test_trace_gives_a_signal_as_a_shell_does(exe, some_python, tmp_path):
     code = "import os; os.kill(os.getpid(), 9)"
     done = profile(exe, "-o", tmp_path / "out", "-t", some_python, "-S", "-c", code)
@@ -355,7 +374,7 @@ def test_a_picture_of_folded_text(exe, tmp_path):
         (["--threads=yes", "-p", "1"], "--threads takes no value"),
         (["-xq", "-p", "1"], "unknown flag -xq"),
         (["record", "-p", "1", "-r", "0"], "-r takes samples a second"),
-        (["record", "-s", "1", "-p", "1"], "unknown flag -s"),
+        (["record", "-z", "1", "-p", "1"], "unknown flag -z"),
         (["record", "--durations", "1"], "the nearest is --duration"),
         (["dump", "-p", "1", "-d", "1"], "unknown flag -d"),
         (["dump", "a", "b"], "left over"),

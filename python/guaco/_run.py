@@ -41,6 +41,9 @@ def run(app: Any, **options: Any) -> None:
         exec_native(["serve", app, *command_line(options)])
     for name in ("reload", "reload_dir"):
         options.pop(name, None)
+    options.setdefault(
+        "forwarded_allow_ips", os.environ.get("FORWARDED_ALLOW_IPS")
+    )
     setup_logging(options.get("log_level") or "info")
     loop = options.pop("loop", None)
     server = Server(app, **options)

@@ -95,9 +95,9 @@ read_v1(const char *data, size_t len, struct guaco__proxy_header *h,
         return memchr(data, '\0', len) != NULL ? GUACO_E_PROTO : GUACO_E_AGAIN;
     if (end == NULL)
         return GUACO_E_LIMIT;
-    if (end[-1] != '\r' || memchr(data, '\0', most) != NULL)
-        return GUACO_E_PROTO;
     *used = (size_t)(end + 1 - data);
+    if (end[-1] != '\r' || memchr(data, '\0', *used) != NULL)
+        return GUACO_E_PROTO;
     return read_line((struct guaco_slice){data + mark, *used - mark - 2}, h);
 }
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import guaco
 from served import serve
 
 ALL = {
@@ -166,3 +167,23 @@ def test_the_command_line_reads_them_and_logs_the_client(start, exe, tmp_path, k
             pass
     tree.read_until(r"^203\.0\.113\.9 - - \[")
     assert tree.stop() == 0
+
+
+def test_guaco_run_knows_the_variable_of_gunicorn_and_uvicorn(monkeypatch):
+    """FORWARDED_ALLOW_IPS holds where no option says otherwise."""
+    seen = []
+
+    class Server:
+        def __init__(self, app, **options):
+            seen.append(options["forwarded_allow_ips"])
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("guaco._run.Server", Server)
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "10.0.0.0/8")
+    for options in ({}, {"forwarded_allow_ips": "::1"}):
+        with pytest.raises(KeyboardInterrupt):
+            guaco.run(Scopes(), **options)
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS")
+    with pytest.raises(KeyboardInterrupt):
+        guaco.run(Scopes())
+    assert seen == ["10.0.0.0/8", "::1", None]

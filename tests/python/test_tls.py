@@ -80,6 +80,30 @@ def tell_environ(environ, start_response):
 # ---- what an application is told
 
 
+def test_a_proxy_header_comes_before_the_handshake(certs):
+    """Not a byte behind it is taken, and what it says is told of the request."""
+    context = context_of(certs)
+    header = b"PROXY TCP4 203.0.113.9 192.0.2.2 4711 443\r\n"
+    options = options_of(certs, proxy_protocol=True, proxy_allow_from="127.0.0.1")
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append((scope["client"], scope["scheme"]))
+        await tell_scope(scope, receive, send)
+
+    with serve(app, **options) as s:
+        for pieces in ([header], [header[i:i + 1] for i in range(len(header))]):
+            raw = socket.create_connection((s.host, s.port), DEADLINE_S)
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for piece in pieces:
+                raw.sendall(piece)
+            with Client(context.wrap_socket(raw, server_hostname="localhost")) as c:
+                assert c.request("GET", "/").status == 200
+        assert seen == [(("203.0.113.9", 4711), "https")] * 2
+        with pytest.raises((ssl.SSLError, OSError)):
+            connect(s, context)  # TLS without it
+
+
 def test_a_scope_has_the_scheme_and_the_extension(certs):
     with serve(tell_scope, **options_of(certs)) as served:
         told = json.loads(get(served, context_of(certs)).body)

@@ -37,6 +37,36 @@ now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+/* Of all threads of this process: what does not depend on who else runs. */
+static double
+cpu_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+struct lap {
+    double wall_s;
+    double cpu_s;
+};
+
+static struct lap
+begin(void)
+{
+    return (struct lap){now_s(), cpu_s()};
+}
+
+static void
+end(struct lap lap, const char *what, int n)
+{
+    double wall = now_s() - lap.wall_s, cpu = cpu_s() - lap.cpu_s;
+
+    printf("  %-24s %9.0f /s %7.2f us of CPU each\n", what, n / wall,
+           cpu * 1e6 / n);
+}
+
 static void
 need(int rc, const struct guaco_error *err, const char *what)
 {
@@ -90,17 +120,16 @@ bench_enqueue(const char *url)
     uint64_t count;
 
     put(broker, 100);
-    double start = now_s();
+    struct lap lap = begin();
     put(broker, ENQUEUES);
-    printf("  enqueue, 1 thread      %9.0f /s\n", ENQUEUES / (now_s() - start));
+    end(lap, "enqueue, 1 thread", ENQUEUES);
 
-    start = now_s();
+    lap = begin();
     for (int i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, put_many, broker);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    printf("  enqueue, %d threads    %9.0f /s\n", THREADS,
-           ENQUEUES / THREADS * THREADS / (now_s() - start));
+    end(lap, "enqueue, 32 threads", ENQUEUES / THREADS * THREADS);
     guaco_broker_purge(broker, GUACO_SLICE("bench"), GUACO_TASK_WAITING, &count,
                        NULL);
     guaco_broker_close(broker);
@@ -131,24 +160,23 @@ bench_jobs(const char *url, uint32_t slots)
 
     for (int i = 0; i < 100; i++)
         tasks[i] = job();
-    double start = now_s();
+    struct lap whole = begin(), lap = whole;
     for (int i = 0; i < JOBS; i += 100)
         need(guaco_broker_put(broker, tasks, 100, ids, &err), &err, "put");
-    double put_s = now_s() - start;
+    end(lap, "put by 100", JOBS);
 
     struct guaco_worker *worker = open_worker(broker, slots);
-    start = now_s();
+    char what[64];
+    snprintf(what, sizeof what, "claim, run, ack (%u)", slots);
+    lap = begin();
     for (int i = 0; i < JOBS; i++) {
         struct guaco_run *run;
         need(guaco_worker_next(worker, 10000, &run, &err), &err, "next");
         need(guaco_run_finish(run, &done, NULL, &err), &err, "finish");
     }
     need(guaco_worker_join(worker, 10000), NULL, "join");
-    double run_s = now_s() - start;
-    printf("  put by 100             %9.0f /s\n"
-           "  claim, run, ack (%4u) %9.0f /s\n"
-           "  whole jobs             %9.0f /s\n",
-           JOBS / put_s, slots, JOBS / run_s, JOBS / (put_s + run_s));
+    end(lap, what, JOBS);
+    end(whole, "whole jobs", JOBS);
     guaco_worker_close(worker);
     guaco_broker_close(broker);
 }

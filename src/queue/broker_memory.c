@@ -54,7 +54,7 @@ memory_open(struct guaco__store *store, const char *rest,
     guaco__heap_init(&self->unique_ends, guaco__memory_unique_is_before);
     guaco__heap_init(&self->wakes, guaco__memory_lane_is_before);
     guaco__heap_init(&self->key_ends, guaco__memory_key_is_before);
-    guaco__map_init(&self->tasks, MAP_CAP);
+    guaco__memory_index_init(&self->tasks);
     guaco__map_init(&self->records, MAP_CAP);
     guaco__map_init(&self->uniques, MAP_CAP);
     guaco__map_init(&self->lanes, MAP_CAP);
@@ -109,15 +109,13 @@ memory_close(struct guaco__store *store)
     size_t at = 0;
     void *value;
 
-    while (guaco__map_next(&self->tasks, &at, NULL, &value))
-        guaco__memory_task_free(value);
     while ((link = guaco__list_shift(&self->owners)) != NULL)
         free(GUACO__OF(link, struct memory_owner, link));
     for (at = 0; guaco__map_next(&self->records, &at, NULL, &value);)
         guaco__memory_record_free(value);
     for (at = 0; guaco__map_next(&self->locks, &at, NULL, &value);)
         free_lock(value);
-    guaco__map_release(&self->tasks);
+    guaco__memory_index_release(&self->tasks);
     guaco__map_release(&self->records);
     guaco__map_release(&self->locks);
     free_values(&self->uniques);

@@ -191,6 +191,19 @@ struct memory_recur {
     char bytes[];
 };
 
+#define MEMORY_PAGE 512u
+
+struct memory_page {
+    uint64_t number; /* of ids: id / MEMORY_PAGE */
+    uint32_t count;
+    struct memory_task *tasks[MEMORY_PAGE];
+};
+
+struct memory_index {
+    struct guaco__map pages;  /* number -> struct memory_page */
+    struct memory_page *last; /* used, or NULL */
+};
+
 struct memory_store {
     struct guaco__store base; /* first, so that the cast holds */
     struct guaco_clock clock;
@@ -201,7 +214,7 @@ struct memory_store {
     struct guaco__heap unique_ends;
     struct guaco__heap wakes; /* lanes by wake_ms */
     struct guaco__heap key_ends;
-    struct guaco__map tasks;   /* id -> struct memory_task */
+    struct memory_index tasks; /* by id */
     struct guaco__map records; /* id -> struct memory_record */
     struct guaco__map uniques; /* key -> struct memory_unique */
     struct guaco__map lanes;   /* key -> struct memory_lane */
@@ -235,6 +248,18 @@ memory_name(char bytes[MEMORY_NAME_MAX], const struct memory_queue *queue,
     memcpy(bytes + n, key.at, key.len);
     return (struct guaco_slice){bytes, n + key.len};
 }
+
+/* memory_index.c */
+void guaco__memory_index_init(struct memory_index *index);
+/* Frees the tasks too. */
+void guaco__memory_index_release(struct memory_index *index);
+struct memory_task *guaco__memory_get(struct memory_store *self, uint64_t id);
+/* GUACO_E_EXISTS or GUACO_E_NOMEM. */
+int guaco__memory_add(struct memory_store *self, struct memory_task *task);
+/* In the place of the one that has its id. */
+void guaco__memory_swap(struct memory_store *self, struct memory_task *task);
+/* One that is there. */
+void guaco__memory_remove(struct memory_store *self, uint64_t id);
 
 /* memory_task.c */
 struct memory_queue *guaco__memory_queue(struct memory_store *self,

@@ -229,8 +229,7 @@ void
 guaco__memory_replace(struct memory_store *self, const struct guaco__put *put,
                       struct memory_task *task)
 {
-    struct memory_task *old =
-        guaco__map_get(&self->tasks, memory_key(&task->id));
+    struct memory_task *old = guaco__memory_get(self, task->id);
 
     if (!can_replace(put, old)) {
         leave_lanes(self, task);
@@ -250,10 +249,8 @@ guaco__memory_replace(struct memory_store *self, const struct guaco__put *put,
     task->rules->member = old->rules->member;
     guaco__memory_take(self, old);
     leave_lanes(self, old);
-    guaco__memory_drop(self, old);
-    int rc = guaco__map_put(&self->tasks, memory_key(&task->id), task);
-    assert(rc == GUACO_OK); /* into the place that was just left */
-    (void)rc;
+    guaco__memory_swap(self, task);
+    guaco__memory_task_free(old);
     if (put->due_ms > self->now_ms)
         guaco__memory_delay(self, task, put->due_ms);
     else
@@ -303,8 +300,7 @@ guaco__memory_joined(struct memory_store *self, uint64_t id, uint32_t member,
     struct memory_member how = *what;
 
     for (;;) {
-        struct memory_task *held =
-            id == 0 ? NULL : guaco__map_get(&self->tasks, memory_key(&id));
+        struct memory_task *held = id == 0 ? NULL : guaco__memory_get(self, id);
         if (held == NULL || held->place != PLACE_HELD ||
             held->rules->members[member].state != 0) {
             free(how.body);
@@ -355,7 +351,7 @@ void
 guaco__memory_pass_on(struct memory_store *self, struct memory_task *from,
                       uint64_t to)
 {
-    struct memory_task *next = guaco__map_get(&self->tasks, memory_key(&to));
+    struct memory_task *next = guaco__memory_get(self, to);
 
     assert(next != NULL);
     assert(next->rules != NULL);
@@ -368,8 +364,7 @@ int
 guaco__memory_members(struct memory_store *self, uint64_t id,
                       struct guaco_news *news)
 {
-    const struct memory_task *task =
-        guaco__map_get(&self->tasks, memory_key(&id));
+    const struct memory_task *task = guaco__memory_get(self, id);
 
     if (task == NULL || task->rules == NULL)
         return GUACO_OK;

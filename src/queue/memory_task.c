@@ -149,7 +149,7 @@ void
 guaco__memory_drop(struct memory_store *self, struct memory_task *task)
 {
     assert(task->place == PLACE_NONE);
-    (void)guaco__map_take(&self->tasks, memory_key(&task->id));
+    guaco__memory_remove(self, task->id);
     guaco__memory_task_free(task);
 }
 
@@ -161,7 +161,7 @@ number_task(struct memory_store *self, struct memory_task *task, uint64_t id)
     if (id != 0 && (id >> 32 != self->number || id > self->last_id))
         return GUACO_E_INVALID; /* never set aside */
     task->id = id != 0 ? id : ++self->last_id;
-    return guaco__map_put(&self->tasks, memory_key(&task->id), task);
+    return guaco__memory_add(self, task);
 }
 
 static struct memory_task *
@@ -192,8 +192,8 @@ make_task(struct memory_store *self, const struct guaco__put *put, int *rc)
 static void
 unmake(struct memory_store *self, struct memory_task *task)
 {
-    if (guaco__map_get(&self->tasks, memory_key(&task->id)) == task)
-        (void)guaco__map_take(&self->tasks, memory_key(&task->id));
+    if (guaco__memory_get(self, task->id) == task)
+        guaco__memory_remove(self, task->id);
     guaco__memory_rules_unmake(self, task);
     guaco__memory_task_free(task);
 }
@@ -215,7 +215,7 @@ make_one(struct memory_store *self, struct guaco__put *puts, size_t at,
     if (put->rules != NULL || put->hold > 0)
         rc = guaco__memory_rules_make(self, task, puts, at, &holder);
     if (rc == GUACO_E_EXISTS) {
-        (void)guaco__map_take(&self->tasks, memory_key(&task->id));
+        guaco__memory_remove(self, task->id);
         task->id = holder;
         put->existed = true;
         rc = GUACO_OK;
@@ -361,7 +361,7 @@ struct memory_task *
 guaco__memory_holds(struct memory_store *self, uint64_t id, uint64_t owner,
                     uint32_t attempt)
 {
-    struct memory_task *task = guaco__map_get(&self->tasks, memory_key(&id));
+    struct memory_task *task = guaco__memory_get(self, id);
 
     if (task == NULL || task->place != PLACE_RUNNING ||
         task->owner->who.id != owner || task->attempt != attempt)
@@ -534,8 +534,7 @@ mark_canceled(struct memory_task *task, struct guaco__op_cancel *cancel)
 int
 guaco__memory_cancel(struct memory_store *self, struct guaco__op_cancel *cancel)
 {
-    struct memory_task *task =
-        guaco__map_get(&self->tasks, memory_key(&cancel->id));
+    struct memory_task *task = guaco__memory_get(self, cancel->id);
 
     if (task == NULL || task->place == PLACE_DEAD)
         return GUACO_E_MISSING;

@@ -73,8 +73,6 @@ static const char *const versions[SQLITE_SCHEMA_VERSION] = {
     "ALTER TABLE guaco_recur ADD COLUMN run_time INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX guaco_delayed_id ON guaco_delayed"
     "(rank & " SQLITE_ID_MASK ");"
-    "CREATE INDEX guaco_running_cancel ON guaco_running(owner)"
-    " WHERE cancel IS NOT NULL;"
     "CREATE TABLE guaco_rule(id INTEGER PRIMARY KEY, rank INTEGER NOT NULL,"
     " until INTEGER NOT NULL, ukey BLOB NOT NULL,"
     " lane1 INTEGER NOT NULL, cost1 INTEGER NOT NULL,"

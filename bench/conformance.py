@@ -139,7 +139,7 @@ def table(results: dict[str, dict[str, str | None]]) -> list[str]:
 
 def group_of(section: str) -> str:
     """The first number of a section of an RFC, or ASGI's part."""
-    if section.startswith("ASGI"):
+    if not section[0].isdigit():
         return section
     rfc, _, part = section.partition(" ")
     names = {"9112 2": "messages", "9112 3": "request lines", "9112 5": "fields",

@@ -4,6 +4,7 @@
 # server, queue, loop    beside their peers: bench/NAME/run.py
 # http_parser            the request parser alone: bench/http/parser.c
 # queue_core             the queue without Python: bench/queue/core.c
+# conformance            tests/conformance beside the peers: bench/conformance.py
 #
 # Without an argument all of them run; the arguments go to the program, whose
 # head says what the figures are.
@@ -25,6 +26,7 @@ run() {
     http_parser | queue_core)
         ninja --quiet -C "$release" "bench/bench_$name"
         "$release/bench/bench_$name" "$@" ;;
+    conformance) "$py" bench/conformance.py --python "$tag" "$@" ;;
     profile)
         ninja --quiet -C "$release" bench/bench_profile
         "$py" bench/profile/run.py --build "$release" "$@" ;;

@@ -27,6 +27,9 @@ echo "== $KILLS kills of the core's workers and producers"
 echo "== cron against the oracle"
 "$build/tests/queue/cron_oracle" 100000 || failed+=("cron")
 
+echo "== the request corpus against nginx, HAProxy and Node"
+"$py" -m pytest tests/differential || failed+=("differential")
+
 echo "== $KILLS kills of task workers, slow clients, Autobahn"
 "$py" -m pytest --timeout 14400 -s tests/soak || failed+=("kills, trees")
 

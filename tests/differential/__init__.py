@@ -1,0 +1,1 @@
+"""The request corpus of tests/conformance against servers of others."""

@@ -416,6 +416,21 @@ class Server:
     def close(self, /) -> None:
         """Abort what is open and close the sockets."""
 
+def board_open(tracer: int, /) -> None:
+    """From now on show a profiler what this process does, and let process
+    ``tracer`` and its children read its memory (0: those who may anyway)."""
+
+def board_is_open() -> bool:
+    """Whether anything is shown."""
+
+def board_set(kind: int, name: str, id: int, /) -> None:
+    """This thread runs something called ``name`` from now on; kind 2 is a task,
+    3 a schedule, 4 the start of the program, 0 nothing."""
+
+def board_tag(kind: int, name: str, id: int, /) -> None:
+    """What runs in the current context, and in copies of it, is called so: a
+    guaco.loop.Loop shows it at each step."""
+
 @final
 class Profile:
     """Samples of a process.  See guaco.profile."""

@@ -33,6 +33,9 @@ T = TypeVar("T")
 # enum guaco__letter_kind
 READY, INTERRUPT, STUCK, LOG = 3, 4, 5, 6
 
+# enum guaco__board_kind
+IDLE, TASK = 0, 2
+
 ERROR_PAUSE_S = 1.0
 """After an error of the store, before it is asked again."""
 
@@ -92,6 +95,7 @@ class Seat:
             self.workers.drained.wait(0.01)
             return
         self._run = run
+        _core.board_set(TASK, run.name, run.id)
         self.running[0] = run.id
         try:
             perform(queue, run, self._await)
@@ -100,6 +104,7 @@ class Seat:
         finally:
             self.running[0] = None
             self._run = None
+            _core.board_set(IDLE, "", 0)
 
     def _await(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on this thread's loop."""
@@ -378,7 +383,10 @@ class AsyncWorkers(Workers):
         self._thread.start()
 
     def _main(self) -> None:
-        with asyncio.Runner() as runner:
+        # A loop of ours tells a profiler whose step it runs.
+        with asyncio.Runner(
+            loop_factory=_own_loop if _core.board_is_open() else None
+        ) as runner:
             loop = runner.get_loop()
             serving = loop.create_task(self._serve())
             while not serving.done():
@@ -443,18 +451,21 @@ class AsyncWorkers(Workers):
         self._renew()
 
     async def _call(
-        self, run_id: int, function: Callable[..., T], *args: Any
+        self, run: Run, function: Callable[..., T], *args: Any
     ) -> T:
         """asyncio.to_thread, and how to interrupt it."""
+        run_id = run.id
         cell: list[int | None] = [run_id]
 
         def work() -> T:
+            _core.board_set(TASK, run.name, run_id)
             self._in_threads[run_id] = (cell, threading.get_ident())
             try:
                 return function(*args)
             finally:
                 cell[0] = None
                 self._in_threads.pop(run_id, None)
+                _core.board_set(IDLE, "", 0)
 
         return await asyncio.to_thread(work)
 
@@ -472,14 +483,14 @@ class AsyncWorkers(Workers):
                 return
             if run is None:
                 return
-            task = asyncio.get_running_loop().create_task(
-                aperform(
-                    self.queue, run, functools.partial(self._call, run.id)
-                )
-            )
+            task = asyncio.get_running_loop().create_task(self._perform(run))
             self._running[run.id] = task
             self._runs[run.id] = run
             task.add_done_callback(functools.partial(self._done, run.id))
+
+    async def _perform(self, run: Run) -> None:
+        _core.board_tag(TASK, run.name, run.id)
+        await aperform(self.queue, run, functools.partial(self._call, run))
 
     def _done(self, run_id: int, task: asyncio.Task[None]) -> None:
         self._running.pop(run_id, None)
@@ -501,6 +512,12 @@ class AsyncWorkers(Workers):
         for run in list(self._runs.values()):
             with contextlib.suppress(Error):  # it ended meanwhile
                 run.finish(RELEASED)
+
+
+def _own_loop() -> asyncio.AbstractEventLoop:
+    import guaco.loop
+
+    return guaco.loop.new_event_loop()
 
 
 def open_workers(

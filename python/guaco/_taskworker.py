@@ -22,6 +22,7 @@ import traceback
 from collections.abc import Iterable
 from typing import Any
 
+from guaco import _core
 from guaco._queue_worker import ThreadWorkers, Workers, open_workers
 from guaco._worker import reopen_logs
 from guaco.queue import Queue, all_queues
@@ -126,6 +127,7 @@ class TaskWorker:
         self._send(
             "queues", queues=[{"name": q.name, "url": q.url} for q in queues]
         )
+        _core.board_set(0, "", 0)
         self._send("ready", pid=os.getpid())
         if self._kind == "process":
             main = self._workers[0]

@@ -17,6 +17,8 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from guaco import _core
+
 if TYPE_CHECKING:
     from guaco._server import Server
 
@@ -44,6 +46,10 @@ def main() -> int:
     channel = socket.socket(fileno=int(number))
     channel.set_inheritable(False)
     order, fds = receive_order(channel)
+    if (order.get("options") or {}).get("profile_socket"):
+        # For the profiler, a child of our parent.
+        _core.board_open(os.getppid())
+        _core.board_set(4, order["target"], 0)
     role: str = order["role"]
     if role == "web":
         return WebWorker(order, channel, fds).run()
@@ -107,7 +113,7 @@ class WebWorker:
             )
         except BaseException as exc:
             return self._failed(exc)
-        server.on_start = lambda: self._tell("ready", pid=os.getpid())
+        server.on_start = self._on_start
         server.on_stop = lambda: self._tell("draining")
         # It serves on until its successor is ready.
         server.on_exhausted = lambda: self._tell("exhausted")
@@ -130,6 +136,10 @@ class WebWorker:
         return import_target(self._target, self._options.get("app_dir") or ".")
 
     # ---- the channel
+
+    def _on_start(self) -> None:
+        _core.board_set(0, "", 0)
+        self._tell("ready", pid=os.getpid())
 
     def _tell(self, event: str, **more: Any) -> None:
         self._send(event, **more)

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#define BOARD_MAGIC "guacobd1"
+#define BOARD_MAGIC "guacobd2"
 #define BOARD_LOOKS 8 /* before a slot that keeps changing is given up */
 #define BOARD_SHM   "guaco-board"
 
@@ -20,6 +20,7 @@ struct board_header {
 struct board {
     struct board_header head;
     struct guaco__board_slot slots[GUACO__BOARD_SLOTS];
+    _Atomic uint64_t answers[GUACO__BOARD_ANSWERS]; /* id << 32 | name */
     char names[GUACO__BOARD_NAMES][GUACO__BOARD_NAME_BYTES];
 };
 
@@ -30,6 +31,24 @@ size_t
 guaco__board_bytes(void)
 {
     return sizeof(struct board);
+}
+
+size_t
+guaco__board_head_bytes(void)
+{
+    return offsetof(struct board, names);
+}
+
+size_t
+guaco__board_used_bytes(const void *at)
+{
+    const struct board *b = at;
+    uint32_t used =
+        atomic_load_explicit(&b->head.names_used, memory_order_acquire);
+
+    return guaco__board_head_bytes() +
+           (size_t)(used < GUACO__BOARD_NAMES ? used : GUACO__BOARD_NAMES) *
+               GUACO__BOARD_NAME_BYTES;
 }
 
 int
@@ -48,6 +67,7 @@ guaco__board_open(struct guaco__board *board, struct guaco_error *err)
     atomic_store(&b->head.names_used, 1);
     memcpy(b->head.magic, BOARD_MAGIC, sizeof b->head.magic);
     board->slots = b->slots;
+    board->answers = b->answers;
     guaco__map_init(&board->ids, GUACO__BOARD_NAMES);
     pthread_mutex_init(&board->lock, NULL);
     return GUACO_OK;
@@ -149,6 +169,29 @@ copy_slot(const struct guaco__board_slot *slot, struct guaco__board_view *view,
     return before == after && before % 2 == 0;
 }
 
+/* Whether this is a board of this version. */
+static bool
+is_board(const struct board *b, size_t bytes)
+{
+    return bytes >= sizeof *b &&
+           memcmp(b->head.magic, BOARD_MAGIC, sizeof b->head.magic) == 0 &&
+           b->head.slots == GUACO__BOARD_SLOTS &&
+           b->head.names == GUACO__BOARD_NAMES;
+}
+
+static int
+copy_name(const struct board *b, uint32_t name,
+          char out[GUACO__BOARD_NAME_BYTES])
+{
+    if (name >=
+            atomic_load_explicit(&b->head.names_used, memory_order_acquire) ||
+        name >= GUACO__BOARD_NAMES)
+        return GUACO_E_PROTO;
+    memcpy(out, b->names[name], GUACO__BOARD_NAME_BYTES);
+    out[GUACO__BOARD_NAME_BYTES - 1] = '\0';
+    return GUACO_OK;
+}
+
 int
 guaco__board_look(const void *at, size_t bytes, size_t index,
                   struct guaco__board_view *view)
@@ -156,10 +199,7 @@ guaco__board_look(const void *at, size_t bytes, size_t index,
     const struct board *b = at;
     uint32_t name = 0;
 
-    if (bytes < sizeof *b ||
-        memcmp(b->head.magic, BOARD_MAGIC, sizeof b->head.magic) != 0 ||
-        b->head.slots != GUACO__BOARD_SLOTS ||
-        b->head.names != GUACO__BOARD_NAMES)
+    if (!is_board(b, bytes))
         return GUACO_E_PROTO;
     if (index >= GUACO__BOARD_SLOTS)
         return GUACO_E_MISSING;
@@ -170,11 +210,24 @@ guaco__board_look(const void *at, size_t bytes, size_t index,
             return GUACO_E_AGAIN;
     if (view->tid == 0)
         return GUACO_E_MISSING;
-    if (name >=
-            atomic_load_explicit(&b->head.names_used, memory_order_acquire) ||
-        name >= GUACO__BOARD_NAMES)
+    view->is_named =
+        name != 0 || view->id == 0 || view->kind != GUACO__BOARD_REQUEST;
+    return copy_name(b, name, view->name);
+}
+
+/* Numbers go round: the later of two is less than half the circle ahead. */
+int
+guaco__board_ask(const void *at, size_t bytes, uint64_t id,
+                 char name[GUACO__BOARD_NAME_BYTES])
+{
+    const struct board *b = at;
+
+    if (!is_board(b, bytes))
         return GUACO_E_PROTO;
-    memcpy(view->name, b->names[name], sizeof view->name);
-    view->name[sizeof view->name - 1] = '\0';
-    return GUACO_OK;
+    uint64_t word = atomic_load_explicit(&b->answers[id % GUACO__BOARD_ANSWERS],
+                                         memory_order_relaxed);
+    uint32_t behind = (uint32_t)(word >> 32) - (uint32_t)id;
+    if (word == 0 || behind > UINT32_MAX / 2)
+        return GUACO_E_AGAIN;
+    return behind > 0 ? GUACO_E_LOST : copy_name(b, (uint32_t)word, name);
 }

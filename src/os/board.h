@@ -6,12 +6,18 @@
  * profiler in another process to read.  Anonymous shared memory ("/memfd:guaco-
  * board" in /proc/PID/maps):
  *
- *     header | slots: one a thread, 64 bytes each | names, 64 bytes each
+ *     header | slots: one a thread, 64 bytes each | answers, 8 bytes each |
+ *     names, 64 bytes each
  *
- * A slot holds {kind, name, id}: "request GET /items/{id}", "task demo.add".
+ * A slot holds {kind, name, id}: "request /items/{id}", "task demo.add".
  * Its thread writes it in a few plain stores under a sequence number that is
  * odd meanwhile (a seqlock), no lock, no system call.  Names are interned once
  * and never change, so a reader may copy them without care.
+ *
+ * A request's route is known only when it has been looked up, which is after
+ * the first step began.  Until then its name is 0 and a reader remembers the
+ * id; when the route is known, or will never be, an answer {id, name} is left,
+ * in a ring of the last ones.
  *
  * Threads: taking a slot and interning from any; a slot is written by its one
  * thread.
@@ -29,6 +35,7 @@
 #define GUACO__BOARD_SLOTS      512  /* threads; more are not shown */
 #define GUACO__BOARD_NAMES      4096 /* more are shown as name 0, "other" */
 #define GUACO__BOARD_NAME_BYTES 64   /* with the NUL; longer ones are cut */
+#define GUACO__BOARD_ANSWERS    1024 /* requests that a reader may lag behind */
 
 enum guaco__board_kind {
     GUACO__BOARD_IDLE,
@@ -42,7 +49,7 @@ struct guaco__board_slot {
     _Alignas(64) _Atomic uint32_t seq; /* odd while the fields change */
     _Atomic uint32_t tid;              /* 0: the slot is free */
     _Atomic uint32_t kind;
-    _Atomic uint32_t name;     /* of guaco__board_name() */
+    _Atomic uint32_t name;     /* of guaco__board_name(); 0: see the answer */
     _Atomic uint64_t id;       /* of the request or task; 0: none */
     _Atomic uint64_t since_ns; /* CLOCK_MONOTONIC when it began, or 0 */
 };
@@ -50,6 +57,8 @@ struct guaco__board_slot {
 struct guaco__board {
     struct guaco__shm shm;           /* private */
     struct guaco__board_slot *slots; /* private: GUACO__BOARD_SLOTS */
+    _Atomic uint64_t *answers;       /* private: GUACO__BOARD_ANSWERS */
+    _Atomic uint64_t last_id;        /* private */
     pthread_mutex_t lock;            /* private: of ids */
     struct guaco__map ids;           /* private: name -> its place */
 };
@@ -70,6 +79,22 @@ void guaco__board_give(struct guaco__board_slot *slot);
 /* The number of a name, the same for the same bytes; 0 when the table is full
  * or memory is short. */
 uint32_t guaco__board_name(struct guaco__board *board, struct guaco_slice name);
+
+/* A number for a request, never 0. */
+static inline uint64_t
+guaco__board_next_id(struct guaco__board *board)
+{
+    return atomic_fetch_add_explicit(&board->last_id, 1, memory_order_relaxed) +
+           1;
+}
+
+/* Say what the name of request `id` is, for those who saw it without. */
+static inline void
+guaco__board_answer(struct guaco__board *board, uint64_t id, uint32_t name)
+{
+    atomic_store_explicit(&board->answers[id % GUACO__BOARD_ANSWERS],
+                          (id & UINT32_MAX) << 32 | name, memory_order_relaxed);
+}
 
 /* Say what this thread does from now on.  A few nanoseconds. */
 static inline void
@@ -93,14 +118,24 @@ guaco__board_set(struct guaco__board_slot *slot, enum guaco__board_kind kind,
 
 struct guaco__board_view {
     uint32_t tid;
+    bool is_named; /* else the name is in the answer to `id` */
     uint32_t kind; /* of enum guaco__board_kind, or a later version's */
     uint64_t id;
     uint64_t since_ns;
     char name[GUACO__BOARD_NAME_BYTES]; /* NUL-terminated */
 };
 
-/* Bytes of the whole board, for who maps it or copies it. */
+/* How the board shows in /proc/PID/maps. */
+#define GUACO__BOARD_MAP "/memfd:guaco-board"
+
+/* Bytes of the whole board, for who maps it or copies it; and of what stands
+ * before the names, which is what changes. */
 size_t guaco__board_bytes(void);
+size_t guaco__board_head_bytes(void);
+
+/* How many bytes from the beginning on are in use, names included, by the head
+ * of a board at `at`, of guaco__board_head_bytes(). */
+size_t guaco__board_used_bytes(const void *at);
 
 /*
  * Look at slot `index` of the board mapped or copied at at[0..bytes), which
@@ -110,5 +145,14 @@ size_t guaco__board_bytes(void);
  */
 int guaco__board_look(const void *at, size_t bytes, size_t index,
                       struct guaco__board_view *view);
+
+/*
+ * The name that was given to request `id` in the board at at[0..bytes), of
+ * which a copy may be whole in its head and older in its names.  Returns 0;
+ * GUACO_E_AGAIN: not yet; GUACO_E_LOST: the answer was overwritten by later
+ * ones; GUACO_E_PROTO.
+ */
+int guaco__board_ask(const void *at, size_t bytes, uint64_t id,
+                     char name[GUACO__BOARD_NAME_BYTES]);
 
 #endif

@@ -21,6 +21,7 @@
  * Threads: all of it runs on the loop's thread with the GIL held.
  */
 
+#include "board.h"
 #include "gateway.h"
 
 #include "base/buf.h"
@@ -110,6 +111,7 @@ struct guaco__asgi_call {
     struct guaco__list link;
     PyObject *send; /* both refer back here, until the call is over */
     PyObject *receive;
+    TagObject *tag;      /* what it is called on the board; NULL: off */
     PyObject *task;      /* NULL before it runs and once it is done */
     PyObject *receivers; /* Futures of receive(): NULL, one, or a list */
     PyObject *senders;   /* Futures of send(), the same */

@@ -68,6 +68,7 @@ call_reset(CallObject *call)
 {
     call->asgi = NULL;
     call->x = NULL;
+    Py_CLEAR(call->tag);
     Py_CLEAR(call->task);
     Py_CLEAR(call->receivers);
     Py_CLEAR(call->senders);
@@ -139,6 +140,7 @@ call_traverse(CallObject *call, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(call));
     Py_VISIT(call->send);
     Py_VISIT(call->receive);
+    Py_VISIT(call->tag);
     Py_VISIT(call->task);
     Py_VISIT(call->receivers);
     Py_VISIT(call->senders);

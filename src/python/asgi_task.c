@@ -229,6 +229,8 @@ guaco__asgi_call_done(struct guaco__asgi_call *call)
 
     assert(task != NULL);
     assert(!call->is_done);
+    if (call->tag != NULL)
+        guaco__tag_look(call->tag, true);
     call->task = NULL;
     call->is_done = true;
     if (call->asgi != NULL) {
@@ -270,21 +272,30 @@ coroutine_of(struct guaco__asgi_call *call)
     PyObject *coro =
         PyObject_Vectorcall(asgi->options.callable, args + 1,
                             3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    if (call->st->board != NULL)
+        call->tag = guaco__tag_of_request(call->st, scope);
     Py_DECREF(scope);
+    if (call->st->board != NULL && call->tag == NULL)
+        Py_CLEAR(coro);
     return coro;
 }
 
 /* The Task copies the context that is current: the application's, in which
  * its lifespan ran. */
 static PyObject *
-spawn(struct guaco__asgi *asgi, PyObject *coro)
+spawn(struct guaco__asgi_call *call, PyObject *coro)
 {
+    struct guaco__asgi *asgi = call->asgi;
+
     if (PyContext_Enter(asgi->context) < 0)
         return NULL;
+    PyObject *token = call->tag != NULL ? guaco__tag_enter(call->tag) : NULL;
     struct guaco__guest *guest = asgi->options.guest;
     PyObject *task = guest != NULL ? guaco__guest_spawn(guest, coro)
                                    : guaco__py_spawn(asgi->options.loop, coro);
     PyObject *exc = task == NULL ? guaco__exc_take() : NULL;
+    if (token != NULL)
+        guaco__tag_leave(call->tag, token);
     if (PyContext_Exit(asgi->context) < 0)
         PyErr_WriteUnraisable(asgi->context);
     if (exc != NULL)
@@ -319,7 +330,15 @@ guaco__asgi_call_start(struct guaco__asgi_call *call)
     call->is_started = true;
 
     PyObject *coro = coroutine_of(call);
-    call->task = coro == NULL ? NULL : spawn(call->asgi, coro);
+    struct guaco__board_slot *slot =
+        call->tag != NULL ? guaco__py_board_slot(call->st) : NULL;
+    if (slot != NULL)
+        guaco__tag_show(call->tag, slot);
+    call->task = coro == NULL ? NULL : spawn(call, coro);
+    if (slot != NULL)
+        guaco__tag_show(NULL, slot);
+    if (call->tag != NULL)
+        guaco__tag_look(call->tag, call->task == NULL);
     Py_XDECREF(coro);
     if (call->task != NULL) {
         first_step_done(call);

@@ -207,7 +207,13 @@ guaco__handle_call(HandleObject *handle)
     PyObject *result = NULL;
 
     if (PyContext_Enter(context) == 0) {
+        struct guaco__board_slot *slot =
+            handle->loop != NULL ? handle->loop->slot : NULL;
+        TagObject *tag =
+            slot != NULL ? guaco__py_board_step(handle->loop->st, slot) : NULL;
         result = call_kept(handle);
+        if (slot != NULL)
+            guaco__py_board_stepped(tag, slot);
         if (PyContext_Exit(context) < 0)
             Py_CLEAR(result);
     }

@@ -61,6 +61,7 @@ typedef struct {
     pthread_mutex_t threadsafe_lock; /* held while a threadsafe handle runs */
 
     struct guaco__spawner spawner;
+    struct guaco__board_slot *slot; /* while it runs; NULL: nothing is told */
     bool is_waiting; /* the interpreter's lock is let go, or about to be */
     bool is_closed;
     bool is_debug;

@@ -148,9 +148,14 @@ run_bare(LoopObject *self, struct guaco__ready *ready)
     PyObject *result = NULL;
 
     if (PyContext_Enter(ready->context) == 0) {
+        struct guaco__board_slot *slot = self->slot;
+        TagObject *tag =
+            slot != NULL ? guaco__py_board_step(self->st, slot) : NULL;
         result = ready->arg != NULL
                      ? PyObject_CallOneArg(ready->what, ready->arg)
                      : PyObject_CallNoArgs(ready->what);
+        if (slot != NULL)
+            guaco__py_board_stepped(tag, slot);
         if (PyContext_Exit(ready->context) < 0)
             Py_CLEAR(result);
     }

@@ -54,7 +54,9 @@ guaco__loop_run_forever(LoopObject *self, PyObject *Py_UNUSED(none))
         return NULL;
     if (self->ready.count > 0)
         guaco__loop_keep_awake(self->loop);
+    self->slot = guaco__py_board_slot(self->st);
     int rc = guaco__loop_run(self->loop, GUACO__LOOP_UNTIL_STOPPED);
+    self->slot = NULL;
     PyObject *error = self->error;
     self->error = NULL;
     if (error != NULL) {

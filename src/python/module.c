@@ -54,6 +54,8 @@ module_exec(PyObject *module)
         return -1;
     if (guaco__profile_type_add(module, st) < 0)
         return -1;
+    if (guaco__py_board_add(module, st) < 0)
+        return -1;
     return PyModule_AddStringConstant(module, "__version__", GUACO_VERSION);
 }
 
@@ -78,7 +80,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(st->RunType);
     Py_VISIT(st->WorkerType);
     Py_VISIT(st->ProfileType);
-    return 0;
+    return guaco__py_board_traverse(st, visit, arg);
 }
 
 static int
@@ -98,6 +100,7 @@ module_clear(PyObject *module)
     Py_CLEAR(st->RunType);
     Py_CLEAR(st->WorkerType);
     Py_CLEAR(st->ProfileType);
+    guaco__py_board_clear(st);
 #define X(name) Py_CLEAR(st->str_##name);
     GUACO_PY_STRINGS(X)
 #undef X

@@ -6,12 +6,13 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "board.h"
 #include "guaco/error.h"
 #include "gateway.h"
 #include "loop_state.h"
 
 /* Every name that the C code looks up, interned once per interpreter. */
-#define GUACO_PY_STRINGS(X) X(send)
+#define GUACO_PY_STRINGS(X) X(send) X(route) X(path)
 
 struct guaco_state {
     PyObject *Error; /* base of all exceptions raised here */
@@ -27,6 +28,7 @@ struct guaco_state {
     PyTypeObject *RunType;
     PyTypeObject *WorkerType;
     PyTypeObject *ProfileType;
+    struct guaco__py_board *board; /* NULL: off */
 #define X(name) PyObject *str_##name;
     GUACO_PY_STRINGS(X)
 #undef X

@@ -233,6 +233,7 @@ run_call(struct guaco__wsgi_call *call)
     PyObject *args[] = {NULL, own, (PyObject *)call};
 
     call->environ = NULL;
+    guaco__py_board_begin(call->st);
     call->iterable = PyObject_Vectorcall(
         callable, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     Py_DECREF(own);
@@ -244,6 +245,7 @@ run_call(struct guaco__wsgi_call *call)
         call->is_failed = true;
     }
     guaco__wsgi_close(call);
+    guaco__py_board_end(call->st);
     call->is_running = false;
     if (call->wsgi == NULL)
         Py_CLEAR(call->write); /* the server ended meanwhile */

@@ -417,6 +417,7 @@ guaco__wsgi_run(struct guaco__wsgi_call *call)
     PyObject *args[] = {NULL, env, (PyObject *)call};
 
     call->environ = NULL;
+    guaco__py_board_begin(call->st);
     call->iterable =
         PyObject_Vectorcall(call->wsgi->options.callable, args + 1,
                             2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
@@ -425,6 +426,7 @@ guaco__wsgi_run(struct guaco__wsgi_call *call)
         fail(call);
     else
         run_result(call);
+    guaco__py_board_end(call->st);
 }
 
 /* ---- write() ------------------------------------------------------------ */

@@ -181,6 +181,10 @@ const struct guaco__option guaco__option_table[] = {
          "media type to compress (text, JSON, XML ...), text/* for all of a "
          "kind; may be repeated"),
 
+    TEXT("profile-socket", TREE, "PATH", NULL,
+         "let guaco profile --socket PATH look into the workers: what they "
+         "do for which route and task"),
+
     /* ---- the application ---- */
     CHOICE("interface", WEB, "auto|asgi|wsgi", "auto",
            "what the application speaks"),

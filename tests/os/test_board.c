@@ -128,6 +128,71 @@ bytes_that_are_no_board_are_refused(void **state)
     atomic_fetch_add(&slot->seq, 1);
 }
 
+static int
+ask(uint64_t id, char name[GUACO__BOARD_NAME_BYTES])
+{
+    return guaco__board_ask(board.shm.at, board.shm.bytes, id, name);
+}
+
+static void
+a_request_is_named_by_its_answer(void **state)
+{
+    char name[GUACO__BOARD_NAME_BYTES];
+    struct guaco__board_view view;
+
+    (void)state;
+    struct guaco__board_slot *slot = guaco__board_take(&board, 1);
+    uint64_t id = guaco__board_next_id(&board);
+    guaco__board_set(slot, GUACO__BOARD_REQUEST, 0, id, 0);
+    assert_int_equal(look(0, &view), GUACO_OK);
+    assert_false(view.is_named);
+    assert_int_equal(ask(view.id, name), GUACO_E_AGAIN);
+    uint32_t route = guaco__board_name(&board, GUACO_SLICE("/orders/{id}"));
+    guaco__board_answer(&board, id, route);
+    assert_int_equal(ask(view.id, name), GUACO_OK);
+    assert_string_equal(name, "/orders/{id}");
+    guaco__board_set(slot, GUACO__BOARD_REQUEST, route, id, 0);
+    assert_int_equal(look(0, &view), GUACO_OK);
+    assert_true(view.is_named);
+    guaco__board_set(slot, GUACO__BOARD_TASK, 0, 7, 0); /* "other" */
+    assert_int_equal(look(0, &view), GUACO_OK);
+    assert_true(view.is_named);
+}
+
+static void
+answers_are_overwritten_by_later_ones(void **state)
+{
+    char name[GUACO__BOARD_NAME_BYTES];
+
+    (void)state;
+    uint64_t first = guaco__board_next_id(&board);
+    guaco__board_answer(&board, first + GUACO__BOARD_ANSWERS, 0);
+    assert_int_equal(ask(first, name), GUACO_E_LOST);
+    assert_int_equal(ask(first + GUACO__BOARD_ANSWERS, name), GUACO_OK);
+    assert_int_equal(ask(first + 2 * GUACO__BOARD_ANSWERS, name),
+                     GUACO_E_AGAIN);
+    /* Past 2^32 the numbers go round. */
+    uint64_t last = UINT32_MAX - 1023u;
+    guaco__board_answer(&board, last, 0);
+    assert_int_equal(ask(last + GUACO__BOARD_ANSWERS, name), GUACO_E_AGAIN);
+    guaco__board_answer(&board, last + GUACO__BOARD_ANSWERS, 4000000000u);
+    assert_int_equal(ask(last, name), GUACO_E_LOST);
+    assert_int_equal(ask(last + GUACO__BOARD_ANSWERS, name), GUACO_E_PROTO);
+}
+
+static void
+a_copy_is_as_long_as_its_names(void **state)
+{
+    (void)state;
+    size_t before = guaco__board_used_bytes(board.shm.at);
+    assert_int_equal(before,
+                     guaco__board_head_bytes() + GUACO__BOARD_NAME_BYTES);
+    guaco__board_name(&board, GUACO_SLICE("a"));
+    assert_int_equal(guaco__board_used_bytes(board.shm.at),
+                     before + GUACO__BOARD_NAME_BYTES);
+    assert_true(guaco__board_head_bytes() < guaco__board_bytes());
+}
+
 static void
 without_memory_a_name_is_other(void **state)
 {
@@ -149,6 +214,9 @@ main(void)
         T(equal_names_have_one_number_and_long_ones_are_cut),
         T(names_past_the_table_are_other),
         T(bytes_that_are_no_board_are_refused),
+        T(a_request_is_named_by_its_answer),
+        T(answers_are_overwritten_by_later_ones),
+        T(a_copy_is_as_long_as_its_names),
         T(without_memory_a_name_is_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

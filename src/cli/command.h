@@ -3,7 +3,8 @@
 
 /*
  * A command of the executable.  Each is a file of its own; main.c has the
- * table.  args[0..count) are the words behind the command's name; the result
+ * table.  args[0..count) are the words behind the command's name, which is
+ * args[-1]; args[-2] is the executable's, args[count] NULL; the result
  * is the exit code (enum guaco__exit of run/supervisor.h).
  */
 

@@ -197,10 +197,12 @@ check_config(const struct guaco__options *options, const char *target,
 }
 
 static int
-run_tree(const struct guaco__options *options, struct guaco_error *err)
+run_tree(const struct guaco__options *options, const char *const *argv,
+         struct guaco_error *err)
 {
     char target[PATH_MAX];
     char exe[PATH_MAX];
+    char folder[PATH_MAX];
     int exit_code = GUACO__EXIT_CRASH;
 
     int rc = find_target(options, target, err);
@@ -212,6 +214,10 @@ run_tree(const struct guaco__options *options, struct guaco_error *err)
         return complain(err, GUACO__EXIT_CRASH);
     }
     exe[n] = '\0';
+    if (getcwd(folder, sizeof folder) == NULL) {
+        guaco_fail(err, GUACO_E_IO, errno, "the working directory");
+        return complain(err, GUACO__EXIT_CRASH);
+    }
 
     const struct guaco_log log = {
         .level =
@@ -223,13 +229,15 @@ run_tree(const struct guaco__options *options, struct guaco_error *err)
         .options = options,
         .target = target,
         .exe = exe,
+        .argv = argv,
+        .folder = folder,
         .envp = (const char *const *)environ,
         .log = &log,
         .tell = tell,
     };
-    const char *folder = guaco__options_text(options, "chdir");
-    if (folder != NULL && chdir(folder) != 0) {
-        guaco_fail(err, GUACO_E_INVALID, errno, "--chdir %s", folder);
+    const char *to = guaco__options_text(options, "chdir");
+    if (to != NULL && chdir(to) != 0) {
+        guaco_fail(err, GUACO_E_INVALID, errno, "--chdir %s", to);
         return complain(err, GUACO__EXIT_USAGE);
     }
     if (options->wants_check)
@@ -262,7 +270,7 @@ guaco__command_tree(const struct guaco__command *command,
     if (options.wants_config)
         code = print_config(&options);
     else
-        code = run_tree(&options, &err);
+        code = run_tree(&options, args - 2, &err);
     guaco__options_release(&options);
     return code;
 }

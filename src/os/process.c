@@ -76,6 +76,8 @@ spawn(const struct guaco__process_spec *spec, pid_t *pid)
         sys = set_attributes(&attr, spec->held_signal);
         if (sys == 0)
             sys = add_fds(&actions, spec, aside);
+        if (sys == 0 && spec->folder != NULL)
+            sys = posix_spawn_file_actions_addchdir_np(&actions, spec->folder);
         if (sys == 0)
             /* Its prototype lacks a const; the strings are not changed. */
             sys = posix_spawn(pid, spec->path, &actions, &attr,

@@ -31,6 +31,7 @@ struct guaco__process_spec {
     const struct guaco__process_fd *fds; /* besides 0, 1 and 2, which are
                                             shared unless listed */
     size_t fd_count;                     /* at most GUACO__PROCESS_FDS_MAX */
+    const char *folder;                  /* to work in; NULL: ours */
     int held_signal; /* stays blocked in the child; 0: none */
 };
 

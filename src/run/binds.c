@@ -257,7 +257,10 @@ add_inherited(struct guaco__bind *bind, const char *text,
     socklen_t len = sizeof listens;
 
     if (!read_number(text + strlen("fd:"), &number))
-        return guaco_fail(err, GUACO_E_INVALID, 0, "%.40s is not fd:N", text);
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "%.40s is neither fd:N nor the name of a socket of "
+                          "LISTEN_FDNAMES",
+                          text);
     int fd = (int)number;
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0)
         return guaco_fail(err, GUACO_E_INVALID, errno, "%s", text);
@@ -279,6 +282,37 @@ add_inherited(struct guaco__bind *bind, const char *text,
         snprintf(bind->text, sizeof bind->text, "%s", text);
         snprintf(bind->url, sizeof bind->url, "%s", text);
     }
+    return GUACO_OK;
+}
+
+/* Take sockets that listen already. */
+static int
+adopt(struct guaco__binds *binds, struct guaco__bind *bind,
+      struct guaco__inherited_item *item, const char *text,
+      struct guaco_error *err)
+{
+    struct address a = {.len = sizeof a.at};
+
+    assert(item->fd_count > 0);
+    if (getsockname(item->fds[0], &a.at.any, &a.len) != 0)
+        return fail_bind(err, errno, text);
+    free(bind->fds);
+    bind->fds = item->fds;
+    bind->fd_count = item->fd_count;
+    bind->is_shared = item->is_shared;
+    bind->is_ours = item->is_ours;
+    item->fds = NULL;
+    item->is_taken = true;
+    if (a.at.any.sa_family != AF_UNIX) {
+        describe(bind, &a);
+    } else {
+        snprintf(bind->text, sizeof bind->text, "%s", text);
+        snprintf(bind->url, sizeof bind->url, "%s", text);
+    }
+    if (bind->is_shared)
+        return GUACO_OK;
+    if (bind->fd_count > binds->slots)
+        binds->slots = bind->fd_count;
     return GUACO_OK;
 }
 
@@ -331,12 +365,20 @@ guaco__binds_add(struct guaco__binds *binds, const char *address,
     if (bind->fds == NULL)
         return guaco_fail(err, GUACO_E_NOMEM, 0, "listen on %s", address);
 
+    snprintf(bind->given, sizeof bind->given, "%s", address);
+    struct guaco__inherited_item *item = NULL;
+    if (binds->inherited != NULL)
+        item = guaco__inherited_find(binds->inherited, address);
     int rc = take_scheme(binds, bind, &address, err);
     if (rc != GUACO_OK) {
         release_one(bind);
         return rc;
     }
-    if (strncmp(address, "unix:", 5) == 0)
+    if (item == NULL && binds->inherited != NULL)
+        item = guaco__inherited_find(binds->inherited, address);
+    if (item != NULL)
+        rc = adopt(binds, bind, item, address, err);
+    else if (strncmp(address, "unix:", 5) == 0)
         rc = add_unix(binds, bind, address, err);
     else if (strncmp(address, "fd:", 3) == 0)
         rc = add_inherited(bind, address, err);

@@ -15,14 +15,16 @@
 #include <stddef.h>
 
 #include "guaco/error.h"
+#include "run/inherited.h"
 
 #define GUACO__BINDS_MAX      16
 #define GUACO__BIND_SLOTS_MAX 256
 #define GUACO__BIND_TEXT_MAX  128 /* of an address, with the NUL */
 
 struct guaco__bind {
-    char text[GUACO__BIND_TEXT_MAX];     /* as bound: "127.0.0.1:8000" */
-    char url[GUACO__BIND_TEXT_MAX + 16]; /* "http://127.0.0.1:8000" */
+    char text[GUACO__BIND_TEXT_MAX];        /* as bound: "127.0.0.1:8000" */
+    char url[GUACO__BIND_TEXT_MAX + 16];    /* "http://127.0.0.1:8000" */
+    char given[GUACO__INHERITED_WORDS_MAX]; /* the words that asked for it */
     bool is_tls;
     int *fds;        /* private: one a slot, or one */
     size_t fd_count; /* private */
@@ -35,6 +37,7 @@ struct guaco__binds {
     size_t count;
     size_t slots;
     int backlog;
+    struct guaco__inherited *inherited; /* or NULL; borrowed */
     bool has_tls; /* addresses speak TLS unless they say http:// */
 };
 
@@ -46,7 +49,9 @@ void guaco__binds_init(struct guaco__binds *binds, size_t slots, int backlog);
  * (all of IPv4), "unix:PATH" or "fd:N".  The host is a name or a number; port 0
  * takes any that is free, the same for all slots.  "https://" before any of
  * these asks for TLS, "http://" for none.  The file of a Unix socket
- * that nobody listens on is replaced.
+ * that nobody listens on is replaced.  What was inherited under the same words
+ * is taken as it is, with a socket for each slot that there was: then there may
+ * be more slots than before.
  *
  * Returns 0; GUACO_E_INVALID: not an address, or https:// without has_tls;
  * GUACO_E_EXISTS: in use;

@@ -102,6 +102,7 @@ take(struct tree *tree, unsigned number)
     case SIGTTIN: guaco__tree_grow(tree); break;
     case SIGTTOU: guaco__tree_shrink(tree); break;
     case SIGUSR1: take_logs(tree); break;
+    case SIGUSR2: guaco__upgrade_start(tree); break;
     case SIGWINCH: take_winch(tree); break;
     case SIGCHLD: tree->must_reap = true; break;
     default: assert(0); /* no other is in the set */
@@ -146,7 +147,7 @@ guaco__tree_reap(struct tree *tree)
         struct worker *w = find_worker(tree, info.si_pid);
         if (w != NULL)
             guaco__worker_check_end(w);
-        else
+        else if (!guaco__upgrade_reap(tree, info.si_pid))
             waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
     }
 }
@@ -175,8 +176,8 @@ on_signal(struct guaco__watch *watch, unsigned events)
 int
 guaco__signals_open(struct tree *tree, struct guaco_error *err)
 {
-    static const int numbers[] = {SIGTERM, SIGINT,  SIGQUIT,  SIGHUP, SIGTTIN,
-                                  SIGTTOU, SIGUSR1, SIGWINCH, SIGCHLD};
+    static const int numbers[] = {SIGTERM, SIGINT,  SIGQUIT, SIGHUP,   SIGTTIN,
+                                  SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH, SIGCHLD};
     sigset_t set;
 
     tree->is_reaper = is_reaper();

@@ -66,6 +66,7 @@ guaco__tree_stop(struct tree *tree, int exit_code)
     tree->state = TREE_STOPPING;
     tree->exit_code = exit_code;
     guaco__notify_stopping(&tree->notify);
+    guaco__upgrade_stop(tree);
     guaco__timer_stop(&tree->renewals);
     EACH_SLOT(tree, slot)
     guaco__timer_stop(&slot->again);
@@ -88,7 +89,8 @@ check_started(struct tree *tree)
         (slot->now == NULL || slot->now->state != WORKER_READY))
         return;
     tree->state = TREE_RUNNING;
-    guaco__notify_ready(&tree->notify);
+    if (!guaco__upgrade_say_ready(tree))
+        guaco__notify_ready(&tree->notify);
     for (size_t i = 0; i < tree->binds.count; i++)
         guaco__log(tree->log, GUACO_LOG_INFO, "supervisor", "listening on %s",
                    tree->binds.items[i].url);
@@ -425,7 +427,8 @@ guaco__supervisor_run(const struct guaco__supervisor_setup *setup,
     int rc = guaco__tree_open(&tree, err);
     if (rc == GUACO_OK) {
         EACH_SLOT(&tree, slot)
-        if (tree.state == TREE_STARTING && slot->now == NULL)
+        if (tree.state == TREE_STARTING && slot->now == NULL &&
+            !slot->is_parked)
             guaco__slot_start(slot);
         check_started(&tree);
         rc = guaco__loop_run(tree.loop, GUACO__LOOP_UNTIL_STOPPED);

@@ -36,6 +36,8 @@ struct guaco__supervisor_setup {
     const struct guaco__options *options; /* of serve, work, up or queue */
     const char *target;                   /* "module:attribute" or a .so */
     const char *exe;                      /* the path of this executable */
+    const char *const *argv;              /* what started it; ends with NULL */
+    const char *folder;                   /* in which; absolute */
     const char *const *envp;              /* ends with NULL */
     const struct guaco_log *log;
     /* A text of several lines for a person: a traceback. */

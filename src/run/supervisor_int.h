@@ -107,6 +107,7 @@ struct tree {
     struct guaco__list slots;
     struct guaco__list workers;
     struct guaco__binds binds;
+    struct guaco__inherited inherited; /* until the tree is open */
     unsigned generation; /* of the workers that are wanted; from 1 */
     bool is_reloading;
     struct guaco__timer renewals; /* armed: they rest, one has failed */
@@ -117,6 +118,8 @@ struct tree {
     struct guaco__watch signal_watch;
     struct guaco__meters meters; /* of web workers */
     struct guaco__pulse *pulse;  /* NULL: nobody looks after stuck workers */
+    struct guaco__upgrade *upgrade;
+    bool is_successor;           /* of a supervisor that was sent SIGUSR2 */
     struct guaco__notify notify; /* the service manager */
     struct guaco__log_files logs;
     struct guaco__pid_file pid_file;
@@ -261,6 +264,14 @@ struct slot *guaco__tree_add_slot(struct tree *tree, enum role role,
  */
 void guaco__tree_wait_later(struct tree *tree, int pidfd);
 
+/* A number of workers; the word auto stands for the CPUs. */
+unsigned guaco__tree_worker_count(const struct tree *tree, const char *name);
+
+/* ---- listening.c ---- */
+
+/* Bind all addresses of the options, and check the certificates. */
+int guaco__listening_open(struct tree *tree, struct guaco_error *err);
+
 /* ---- keepers.c ---- */
 
 /* A worker has these queues: run a keeper for each store that has none. */
@@ -275,6 +286,26 @@ void guaco__keepers_add(struct tree *tree, const struct guaco__json *queues);
  * of its own. */
 int guaco__keepers_open(struct tree *tree, struct guaco_error *err);
 void guaco__keepers_close(struct tree *tree);
+
+/* ---- upgrade.c ---- */
+
+/* Take what a predecessor hands over, if there is one: into tree->inherited and
+ * tree->meters. */
+int guaco__upgrade_open(struct tree *tree, struct guaco_error *err);
+void guaco__upgrade_close(struct tree *tree);
+
+/* SIGUSR2: start a successor. */
+void guaco__upgrade_start(struct tree *tree);
+
+/* The tree goes down: so does a successor that has not taken over. */
+void guaco__upgrade_stop(struct tree *tree);
+
+/* All workers are ready: tell the predecessor; false when there is none, or it
+ * has gone. */
+bool guaco__upgrade_say_ready(struct tree *tree);
+
+/* Whether a child that has ended was the successor; then it is taken. */
+bool guaco__upgrade_reap(struct tree *tree, pid_t pid);
 
 /* ---- pulse.c ---- */
 

@@ -9,11 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/rand.h"
 #include "os/cgroup.h"
 #include "run/identity.h"
 #include "run/interpreter.h"
-#include "run/tls_settings.h"
 #include "supervisor_int.h"
 
 #define ZOMBIE_MS 200 /* a keeper looks as soon as it is told */
@@ -85,8 +83,8 @@ guaco__tree_add_slot(struct tree *tree, enum role role, size_t index,
 }
 
 /* A number of workers; the word auto stands for the CPUs. */
-static unsigned
-worker_count(const struct tree *tree, const char *name)
+unsigned
+guaco__tree_worker_count(const struct tree *tree, const char *name)
 {
     int64_t n = guaco__options_number(tree->setup->options, name);
 
@@ -112,11 +110,28 @@ static int
 add_task_slots(struct tree *tree, const char *name)
 {
     const char *kind = guaco__options_text(tree->setup->options, "worker-kind");
-    unsigned n = worker_count(tree, name);
+    unsigned n = guaco__tree_worker_count(tree, name);
 
     if (strcmp(kind, "process") == 0)
         return add_slots(tree, ROLE_TASKS, n, 1);
     return add_slots(tree, ROLE_TASKS, 1, n);
+}
+
+/* A predecessor may have had more slots: the sockets of those beyond ours are
+ * served like those of slots that were given up. */
+static int
+add_web_slots(struct tree *tree)
+{
+    unsigned count = guaco__tree_worker_count(tree, "workers");
+
+    int rc = add_slots(tree, ROLE_WEB, count, 0);
+    for (size_t i = count; i < tree->binds.slots && rc == GUACO_OK; i++) {
+        struct slot *slot = guaco__tree_add_slot(tree, ROLE_WEB, i, 0);
+        if (slot == NULL)
+            return GUACO_E_NOMEM;
+        slot->is_parked = true;
+    }
+    return rc;
 }
 
 static int
@@ -125,86 +140,14 @@ add_all_slots(struct tree *tree)
     int rc;
 
     switch (tree->setup->options->command) {
-    case GUACO__SERVE:
-        return add_slots(tree, ROLE_WEB, worker_count(tree, "workers"), 0);
+    case GUACO__SERVE: return add_web_slots(tree);
     case GUACO__WORK: return add_task_slots(tree, "workers");
     case GUACO__UP:
-        rc = add_slots(tree, ROLE_WEB, worker_count(tree, "workers"), 0);
+        rc = add_web_slots(tree);
         return rc != GUACO_OK ? rc : add_task_slots(tree, "task-workers");
     case GUACO__QUEUE: return add_slots(tree, ROLE_ADMIN, 1, 0);
     }
     return GUACO_E_INVALID;
-}
-
-/* --host and --port are one address, which also is the default. */
-static int
-bind_host(struct tree *tree, bool otherwise, struct guaco_error *err)
-{
-    const struct guaco__options *o = tree->setup->options;
-    const struct guaco__option_value *port = guaco__options_get(o, "port");
-    const char *host = guaco__options_text(o, "host");
-    char address[300];
-
-    if (host == NULL && port->origin == GUACO__ORIGIN_UNSET && !otherwise)
-        return GUACO_OK;
-    if (host == NULL)
-        host = "127.0.0.1";
-    bool v6 = strchr(host, ':') != NULL && *host != '[';
-    snprintf(address, sizeof address, v6 ? "[%.250s]:%s" : "%.250s:%s", host,
-             port->text == NULL ? "8000" : port->text);
-    return guaco__binds_add(&tree->binds, address, err);
-}
-
-/* Read the certificates once, so that one that is wrong is told before any
- * worker is started; the workers read them again. */
-static int
-check_tls(struct tree *tree, struct guaco_error *err)
-{
-    const struct guaco__options *o = tree->setup->options;
-    struct guaco__tls_settings settings;
-    struct guaco__tls *tls = NULL;
-
-    tree->has_tls = guaco__tls_is_wanted(o);
-    if (!tree->has_tls)
-        return guaco__options_get(o, "ssl-keyfile")->count == 0
-                   ? GUACO_OK
-                   : guaco_fail(err, GUACO_E_INVALID, 0,
-                                "--ssl-keyfile without --ssl-certfile");
-    guaco__tls_settings_read(&settings, o);
-
-    int rc = guaco__tls_new(&tls, &settings.options, err);
-
-    if (rc == GUACO_OK &&
-        guaco__rand_bytes(tree->ticket_secret, sizeof tree->ticket_secret) < 0)
-        rc = guaco_fail(err, GUACO_E_IO, 0, "no random bytes");
-    guaco__tls_unref(tls);
-    return rc;
-}
-
-static int
-bind_all(struct tree *tree, struct guaco_error *err)
-{
-    const struct guaco__options *o = tree->setup->options;
-    const struct guaco__option_value *binds = guaco__options_get(o, "bind");
-    const struct guaco__option_value *fd = guaco__options_get(o, "fd");
-    const char *uds = guaco__options_text(o, "uds");
-    char address[PATH_MAX];
-    int rc = GUACO_OK;
-
-    guaco__binds_init(&tree->binds, worker_count(tree, "workers"),
-                      (int)guaco__options_number(o, "backlog"));
-    tree->binds.has_tls = tree->has_tls;
-    for (size_t i = 0; i < binds->count && rc == GUACO_OK; i++)
-        rc = guaco__binds_add(&tree->binds, binds->items[i], err);
-    if (rc == GUACO_OK && uds != NULL) {
-        snprintf(address, sizeof address, "unix:%.4000s", uds);
-        rc = guaco__binds_add(&tree->binds, address, err);
-    }
-    if (rc == GUACO_OK && fd->origin != GUACO__ORIGIN_UNSET) {
-        snprintf(address, sizeof address, "fd:%s", fd->text);
-        rc = guaco__binds_add(&tree->binds, address, err);
-    }
-    return rc != GUACO_OK ? rc : bind_host(tree, tree->binds.count == 0, err);
 }
 
 /* The children's environment: the number of the channel, and where memory: is. */
@@ -268,7 +211,8 @@ open_service(struct tree *tree, struct guaco_error *err)
 {
     const char *path = guaco__options_text(tree->setup->options, "pid-file");
 
-    int rc = guaco__pid_file_open(&tree->pid_file, path, false, err);
+    int rc =
+        guaco__pid_file_open(&tree->pid_file, path, tree->is_successor, err);
     if (rc == GUACO_OK)
         rc = guaco__notify_open(&tree->notify, tree->loop, tree->setup->envp,
                                 err);
@@ -333,11 +277,11 @@ guaco__tree_open(struct tree *tree, struct guaco_error *err)
         rc = find_python(tree, err);
     if (rc == GUACO_OK)
         rc = guaco__signals_open(tree, err);
+    if (rc == GUACO_OK && is_service)
+        rc = guaco__upgrade_open(tree, err);
     if (rc == GUACO_OK && is_web)
-        rc = check_tls(tree, err);
-    if (rc == GUACO_OK && is_web)
-        rc = bind_all(tree, err);
-    if (rc == GUACO_OK && is_web)
+        rc = guaco__listening_open(tree, err);
+    if (rc == GUACO_OK && is_web && tree->meters.slots == NULL)
         rc = guaco__meters_open(&tree->meters, err);
     if (rc == GUACO_OK && is_service)
         rc = guaco__pulse_open(tree, err);
@@ -350,6 +294,10 @@ guaco__tree_open(struct tree *tree, struct guaco_error *err)
         rc = guaco__reload_open(tree, err);
     if (rc == GUACO_OK && add_all_slots(tree) != GUACO_OK)
         rc = guaco_fail(err, GUACO_E_NOMEM, 0, "start");
+    if (rc == GUACO_OK && guaco__inherited_release(&tree->inherited) > 0)
+        guaco__log(tree->log, GUACO_LOG_WARNING, "supervisor",
+                   "inherited sockets that no address names were closed");
+    tree->binds.inherited = NULL;
     return rc;
 }
 
@@ -368,6 +316,8 @@ guaco__tree_close(struct tree *tree)
     wait_for_zombies(tree);
     guaco__reload_close(tree);
     guaco__pulse_close(tree);
+    guaco__upgrade_close(tree);
+    guaco__inherited_release(&tree->inherited);
     guaco__meters_close(&tree->meters);
     guaco__keepers_close(tree);
     guaco__signals_close(tree);

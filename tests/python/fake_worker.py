@@ -4,6 +4,7 @@ start in place of an interpreter (--python).  The target says how it behaves:
     fake:serve     answers each connection with one line of JSON about itself
     fake:fail      reports a failure, ends with 3
     fake:crash     dies by SIGKILL before it is ready
+    fake:silent    is never ready
     fake:FILE      does what the file says now: one of the words above
 
 A task worker reports one queue, in the store that FAKE_STORE names.
@@ -44,6 +45,8 @@ def about() -> bytes:
 if mode == "fail":
     send(event="failed", text="Traceback (most recent call last):\n  no such app\n")
     sys.exit(3)
+if mode == "silent":
+    signal.pause()
 if mode == "crash":
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -56,12 +56,18 @@ _OPTIONS = frozenset(
         "forwarded_allow_ips",
         "forwarded_header",
         "host",
+        "http1",
+        "http2",
         "interface",
         "lifespan",
         "limit_body_bytes",
         "limit_concurrency",
         "limit_connections",
         "limit_fields",
+        "limit_h2_controls",
+        "limit_h2_resets",
+        "limit_h2_streams",
+        "limit_h2_window_bytes",
         "limit_head_bytes",
         "limit_keep_alive_requests",
         "limit_max_requests",
@@ -368,6 +374,8 @@ class Server:
             for name, value in self._options.items()
             if name.startswith("ssl_")
         }
+        for name in ("http1", "http2"):
+            options[name] = bool(self._options.get(name, True))
         for name in ("ssl_certfile", "ssl_keyfile"):
             options[name] = _paths(self._options.get(name))
         settings = {"options": options, "ticket_secret": self._ticket_secret}

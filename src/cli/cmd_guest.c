@@ -335,6 +335,14 @@ take_limits(const struct guest *g, struct guaco__server_limits *l)
     l->body_bytes_max = take_number(g, "limit_body_bytes", l->body_bytes_max);
     l->ws_message_bytes_max =
         take_number(g, "limit_ws_message_bytes", l->ws_message_bytes_max);
+    l->h2_streams_max =
+        (uint32_t)take_number(g, "limit_h2_streams", l->h2_streams_max);
+    l->h2_resets_max =
+        (uint32_t)take_number(g, "limit_h2_resets", l->h2_resets_max);
+    l->h2_controls_max =
+        (uint32_t)take_number(g, "limit_h2_controls", l->h2_controls_max);
+    l->h2_window_bytes =
+        take_number(g, "limit_h2_window_bytes", l->h2_window_bytes);
     if (l->ws_frame_bytes_max < l->ws_message_bytes_max)
         l->ws_frame_bytes_max = l->ws_message_bytes_max;
 }
@@ -446,6 +454,8 @@ take_options(struct guest *g, struct guaco__server_options *options,
     if (!guaco__json_bool(g->options, "server_header", true))
         options->server_name = NULL;
     options->has_date = guaco__json_bool(g->options, "date_header", true);
+    options->has_h1 = guaco__json_bool(g->options, "http1", true);
+    options->has_h2 = guaco__json_bool(g->options, "http2", true);
     options->ws_deflate = guaco__json_bool(g->options, "ws_deflate", true);
     int64_t slot = guaco__json_int(g->hello, "meter", -1);
     if (g->meters.slots != NULL && slot >= 0 && slot < GUACO__METER_SLOTS) {

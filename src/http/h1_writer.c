@@ -69,10 +69,9 @@ read_length(struct guaco_slice value, int64_t *length)
     return GUACO_OK;
 }
 
-/* Take note of a field; *writes tells whether it goes out as it is. */
-static int
-see_field(struct guaco__h1_draft *draft, int id, struct guaco_slice value,
-          bool *writes)
+int
+guaco__h1_see_field(struct guaco__h1_draft *draft, int id,
+                    struct guaco_slice value, bool *writes)
 {
     *writes = false;
     switch (id) {
@@ -101,7 +100,7 @@ append_fields(struct guaco__buf *out, const struct guaco_field *fields,
         bool writes;
         if (id < 0 || !guaco__is_field_value(fields[i].value))
             return GUACO_E_INVALID;
-        int rc = see_field(draft, id, fields[i].value, &writes);
+        int rc = guaco__h1_see_field(draft, id, fields[i].value, &writes);
         if (rc == GUACO_OK && writes)
             rc = guaco__h1_append_field(out, &fields[i]);
         if (rc != GUACO_OK)

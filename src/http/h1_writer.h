@@ -115,6 +115,11 @@ void guaco__h1_date_line(char out[GUACO__H1_DATE_LINE_BYTES], int64_t unix_s);
 /* The number of a name in any case (fields.h); -1 when it is not a token. */
 int guaco__h1_field_id(struct guaco_slice name);
 
+/* Take note of a field of a final head; *writes tells whether it goes out as
+ * it is.  Returns 0 or GUACO_E_INVALID (Content-Length). */
+int guaco__h1_see_field(struct guaco__h1_draft *draft, int id,
+                        struct guaco_slice value, bool *writes);
+
 /* Append one field line; name and value were checked. */
 int
 guaco__h1_append_field(struct guaco__buf *out, const struct guaco_field *field);

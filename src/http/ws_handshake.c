@@ -90,6 +90,21 @@ guaco__ws_check(const struct guaco_http_head *head,
     return 101;
 }
 
+int
+guaco__ws_check_h2(const struct guaco_http_head *head,
+                   const struct guaco__ws_deflate *deflate,
+                   struct guaco__ws_request *request)
+{
+    struct guaco_slice version =
+        single_value(head, GUACO__FIELD_SEC_WEBSOCKET_VERSION);
+
+    if (!guaco_slice_equals(version, GUACO_SLICE("13")))
+        return 426;
+    request->key = GUACO_SLICE("");
+    negotiate(head, deflate, &request->deflate);
+    return 101;
+}
+
 size_t
 guaco__ws_protocols(const struct guaco_http_head *head, char *out)
 {
@@ -147,11 +162,11 @@ append_slice(struct guaco__buf *out, struct guaco_slice slice)
     return guaco__buf_append(out, slice.at, slice.len);
 }
 
-static int
-append_extension(struct guaco__buf *out, const struct guaco__ws_deflate *agreed)
+int
+guaco__ws_append_extension(struct guaco__buf *out,
+                           const struct guaco__ws_deflate *agreed)
 {
-    int rc = append_slice(
-        out, GUACO_SLICE("sec-websocket-extensions: permessage-deflate"));
+    int rc = append_slice(out, GUACO_SLICE("permessage-deflate"));
     if (rc == GUACO_OK && agreed->server_no_takeover)
         rc = append_slice(out, GUACO_SLICE("; server_no_context_takeover"));
     if (rc == GUACO_OK && agreed->client_no_takeover)
@@ -162,6 +177,15 @@ append_extension(struct guaco__buf *out, const struct guaco__ws_deflate *agreed)
     if (rc == GUACO_OK && agreed->client_bits < 15)
         rc = guaco__buf_printf(out, "; client_max_window_bits=%d",
                                agreed->client_bits);
+    return rc;
+}
+
+static int
+append_extension(struct guaco__buf *out, const struct guaco__ws_deflate *agreed)
+{
+    int rc = append_slice(out, GUACO_SLICE("sec-websocket-extensions: "));
+    if (rc == GUACO_OK)
+        rc = guaco__ws_append_extension(out, agreed);
     return rc == GUACO_OK ? append_slice(out, GUACO_SLICE("\r\n")) : rc;
 }
 
@@ -190,8 +214,8 @@ append_handshake(struct guaco__buf *out,
     return rc;
 }
 
-static bool
-is_handshake_field(int id)
+bool
+guaco__ws_is_handshake_field(int id)
 {
     return (id >= GUACO__FIELD_SEC_WEBSOCKET_ACCEPT &&
             id <= GUACO__FIELD_SEC_WEBSOCKET_VERSION) ||
@@ -207,7 +231,7 @@ append_fields(struct guaco__buf *out, struct guaco_slice date_line,
 {
     for (size_t i = 0; i < count; i++) {
         int id = guaco__h1_field_id(fields[i].name);
-        if (id < 0 || is_handshake_field(id) ||
+        if (id < 0 || guaco__ws_is_handshake_field(id) ||
             !guaco__is_field_value(fields[i].value))
             return GUACO_E_INVALID;
         int rc = guaco__h1_append_field(out, &fields[i]);

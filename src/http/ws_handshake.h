@@ -47,6 +47,19 @@ int guaco__ws_check(const struct guaco_http_head *head,
                     const struct guaco__ws_deflate *deflate,
                     struct guaco__ws_request *request);
 
+/* The same for an extended CONNECT of HTTP/2 with `:protocol` websocket (RFC
+ * 8441), which has no key: 101 or 426. */
+int guaco__ws_check_h2(const struct guaco_http_head *head,
+                       const struct guaco__ws_deflate *deflate,
+                       struct guaco__ws_request *request);
+
+/* True for the fields of a response that are the handshake's own. */
+bool guaco__ws_is_handshake_field(int id);
+
+/* Append the value of Sec-WebSocket-Extensions that agrees. */
+int guaco__ws_append_extension(struct guaco__buf *out,
+                               const struct guaco__ws_deflate *agreed);
+
 /* Bytes of all Sec-WebSocket-Protocol values joined by commas, written to out
  * unless that is NULL. */
 size_t guaco__ws_protocols(const struct guaco_http_head *head, char *out);

@@ -80,6 +80,10 @@ static const struct limit limits[] = {
     LIMIT("limit_body_bytes", UNIT_U64, body_bytes_max),
     LIMIT("limit_ws_message_bytes", UNIT_SIZE, ws_message_bytes_max),
     LIMIT("limit_ws_message_bytes", UNIT_SIZE, ws_frame_bytes_max),
+    LIMIT("limit_h2_streams", UNIT_U32, h2_streams_max),
+    LIMIT("limit_h2_resets", UNIT_U32, h2_resets_max),
+    LIMIT("limit_h2_controls", UNIT_U32, h2_controls_max),
+    LIMIT("limit_h2_window_bytes", UNIT_SIZE, h2_window_bytes),
     LIMIT("ws_ping_interval", UNIT_MS32, ws_ping_interval_ms),
     LIMIT("ws_ping_timeout", UNIT_MS32, ws_ping_timeout_ms),
 };
@@ -195,6 +199,8 @@ read_options(PyObject *from, PyObject *hooks,
     if (!flag(from, "server_header", true))
         into->server_name = NULL;
     into->has_date = flag(from, "date_header", true);
+    into->has_h1 = flag(from, "http1", true);
+    into->has_h2 = flag(from, "http2", true);
     into->ws_deflate = flag(from, "ws_deflate", true);
     return guaco__py_front_options(from, into);
 }

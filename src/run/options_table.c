@@ -259,7 +259,23 @@ const struct guaco__option guaco__option_table[] = {
     BYTES("limit-ws-message-bytes", WEB, "1m", 1, GIB,
           "of a WebSocket message, close 1009 above"),
 
+    COUNT("limit-h2-streams", WEB, "N", "128", 1, 100000,
+          "requests at once on a connection of HTTP/2; more are refused"),
+    COUNT("limit-h2-resets", WEB, "N", "200", 1, 1000000,
+          "streams that a client may break off in a burst, a tenth of it "
+          "each second after that"),
+    COUNT("limit-h2-controls", WEB, "N", "2000", 1, 10000000,
+          "frames without content (PING, SETTINGS, empty DATA) in a burst, a "
+          "tenth of it each second after that"),
+    BYTES("limit-h2-window-bytes", WEB, "1m", 65535, GIB,
+          "of bodies that a connection of HTTP/2 sends ahead of the "
+          "application"),
+
     /* ---- protocol ---- */
+    FLAG("http1", WEB, "true",
+         "speak HTTP/1; without it clients begin with HTTP/2"),
+    FLAG("http2", WEB, "true",
+         "speak HTTP/2 to clients that ask for it, with TLS and without"),
     SECONDS("ws-ping-interval", WEB, "20", HOUR,
             "between pings on an idle WebSocket; 0: none"),
     SECONDS("ws-ping-timeout", WEB, "20", HOUR,

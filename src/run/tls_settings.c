@@ -22,7 +22,7 @@ verify_of(const char *word)
 static void
 begin(struct guaco__tls_settings *settings)
 {
-    *settings = (struct guaco__tls_settings){.options.has_h1 = true};
+    *settings = (struct guaco__tls_settings){.options = {0}};
     settings->options.cert_files = settings->certs;
     settings->options.key_files = settings->keys;
 }
@@ -63,6 +63,8 @@ guaco__tls_settings_read(struct guaco__tls_settings *settings,
     o->ciphers = guaco__options_text(from, "ssl-ciphers");
     o->only_13 =
         strcmp(guaco__options_text(from, "ssl-min-version"), "1.3") == 0;
+    o->has_h1 = guaco__options_number(from, "http1") != 0;
+    o->has_h2 = guaco__options_number(from, "http2") != 0;
 }
 
 /* ---- from a message ---- */
@@ -116,6 +118,8 @@ guaco__tls_settings_take(struct guaco__tls_settings *settings,
     o->ciphers = guaco__json_text(from, "ssl_ciphers", NULL);
     o->only_13 =
         strcmp(guaco__json_text(from, "ssl_min_version", ""), "1.3") == 0;
+    o->has_h1 = guaco__json_bool(from, "http1", true);
+    o->has_h2 = guaco__json_bool(from, "http2", true);
     take_secret(settings, hello);
     return o->cert_count > 0;
 }

@@ -33,6 +33,7 @@ struct entry {
     struct guaco_slice target;
     struct guaco_slice referer;
     struct guaco_slice agent;
+    int version_major;
     int version_minor;
     int status;
     uint64_t bytes;
@@ -232,6 +233,14 @@ put_quoted(char *out, struct guaco_slice text)
     return out;
 }
 
+static const char *
+version_of(const struct entry *e)
+{
+    if (e->version_major == 2)
+        return " HTTP/2.0\"";
+    return e->version_minor == 0 ? " HTTP/1.0\"" : " HTTP/1.1\"";
+}
+
 static char *
 put_line(struct guaco__access *access, const struct entry *e, char *out)
 {
@@ -246,7 +255,7 @@ put_line(struct guaco__access *access, const struct entry *e, char *out)
     out = put_escaped(out, e->method);
     *out++ = ' ';
     out = put_escaped(out, e->target);
-    out = put(out, e->version_minor == 0 ? " HTTP/1.0\"" : " HTTP/1.1\"", 10);
+    out = put(out, version_of(e), 10);
     out = put_number(out, (uint64_t)e->status);
     out = put_number(out, e->bytes);
     if (access->format == GUACO__ACCESS_COMBINED) {
@@ -305,6 +314,7 @@ guaco__access_exchange(struct guaco__access *access,
         .peer = x->request.peer,
         .method = x->request.method,
         .target = x->request.target,
+        .version_major = x->request.version_major,
         .version_minor = x->request.version_minor,
         .status = x->status,
         .bytes = x->sent_bytes,

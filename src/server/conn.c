@@ -16,85 +16,20 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "io/tls.h"
+#include "server/h2_conn.h"
 #include "server/request.h"
 #include "server/websocket.h"
 
 enum {
     STEPS_MAX = 256, /* of one run: other connections wait too */
     ROUNDS_MAX = 16, /* of writing and asking for more in one run */
-    GROW_BYTES_MIN = 4096,
-    GROW_BYTES_MAX = 16384,
 };
 
 enum next {
     NEXT_STEP, /* the state may go on at once */
     NEXT_WAIT, /* for the client, the application or the loop */
 };
-
-/* ---- input ---- */
-
-/* What waits in `in`. */
-static struct guaco__input
-kept_input(const struct guaco__conn *c)
-{
-    char *at = c->in.len > 0 ? guaco__buf_data(&c->in) : c->server->read_buf;
-
-    return (struct guaco__input){at, c->in.len};
-}
-
-/* Room behind what waits in `in`.  Gives its size, 0 for none; it grows with
- * what comes: a client that trickles gets a page. */
-static size_t
-make_room(struct guaco__conn *c)
-{
-    size_t left = c->in.cap - c->in.len;
-    size_t room = c->in.len < GROW_BYTES_MIN ? GROW_BYTES_MIN : c->in.len;
-
-    if (room > GROW_BYTES_MAX)
-        room = GROW_BYTES_MAX;
-    if (room > left)
-        room = left;
-    return room > 0 && guaco__buf_reserve(&c->in, room) == GUACO_OK ? room : 0;
-}
-
-/* Read once: behind what waits in `in`, else into the server's buffer.  Gives
- * all that there is then; *has_read tells whether it became more. */
-static struct guaco__input
-read_some(struct guaco__conn *c, bool *has_read)
-{
-    bool is_behind = c->in.len > 0;
-    size_t room = is_behind ? make_room(c) : GUACO__READ_BYTES;
-    char *at = is_behind ? guaco__buf_end(&c->in) : c->server->read_buf;
-    ssize_t n = GUACO_E_AGAIN;
-
-    if (room > 0 && c->state != GUACO__CONN_HANDSHAKE)
-        n = guaco__stream_recv(&c->stream, at, room);
-    *has_read = n > 0;
-    c->is_eof |= n == 0;
-    c->has_failed |= n == GUACO_E_CLOSED;
-    if (n <= 0)
-        return kept_input(c);
-    c->server->stats.bytes_in += (uint64_t)n;
-    if (!is_behind)
-        return (struct guaco__input){at, (size_t)n};
-    guaco__buf_commit(&c->in, (size_t)n);
-    return kept_input(c);
-}
-
-/* Keep what was not consumed. */
-static void
-keep_input(struct guaco__conn *c, const struct guaco__input *in)
-{
-    if (c->in.len == 0) {
-        if (in->len > 0 && guaco__buf_append(&c->in, in->at, in->len) < 0)
-            c->has_failed = true;
-        return;
-    }
-    assert(in->len <= c->in.len);
-    guaco__buf_drop(&c->in, c->in.len - in->len);
-    if (c->in.len == 0)
-        guaco__buf_release(&c->in);
-}
 
 static void
 take(struct guaco__input *in, size_t used)
@@ -113,11 +48,10 @@ start_closing(struct guaco__conn *c)
     guaco_http_parser_close(&c->parser);
 }
 
-/* Tell the application that its exchange is over, and let go of it. */
-static void
-end_exchange(struct guaco__conn *c, enum guaco_gone_reason reason)
+void
+guaco__conn_end_exchange(struct guaco__conn *c, struct guaco__exchange *x,
+                         enum guaco_gone_reason reason)
 {
-    struct guaco__exchange *x = c->x;
     struct guaco_app *app = c->server->app;
 
     guaco__access_exchange(&c->server->access, x);
@@ -125,9 +59,18 @@ end_exchange(struct guaco__conn *c, enum guaco_gone_reason reason)
         guaco__socket_end(x, reason);
     if (x->is_begun)
         app->ops->gone(app, &x->face, reason);
-    c->x = NULL;
-    c->has_unread = false;
+    if (x->h2 != NULL)
+        guaco__h2_stream_release(x->h2);
+    else
+        c->x = NULL;
     guaco__exchange_end(x);
+}
+
+static void
+end_exchange(struct guaco__conn *c, enum guaco_gone_reason reason)
+{
+    guaco__conn_end_exchange(c, c->x, reason);
+    c->has_unread = false;
 }
 
 /* Nothing can be sent any more, or nothing should. */
@@ -136,6 +79,8 @@ break_off(struct guaco__conn *c, enum guaco_gone_reason reason)
 {
     if (c->x != NULL)
         end_exchange(c, reason);
+    if (c->h2 != NULL)
+        guaco__h2_end(c, reason, GUACO__H2_NO_ERROR);
     c->state = GUACO__CONN_CLOSED;
     return NEXT_WAIT;
 }
@@ -148,6 +93,7 @@ conn_free(struct guaco__conn *c)
     assert(c->x == NULL);
     guaco__server_peer_gone(server, &c->peer);
     server->stats.bytes_out += c->stream.sent_bytes - c->sent_mark;
+    guaco__h2_close(c);
     guaco__stream_close(&c->stream);
     guaco__peer_release(&c->peer);
     guaco__buf_release(&c->in);
@@ -157,6 +103,38 @@ conn_free(struct guaco__conn *c)
     guaco__list_remove(&c->touched_link);
     free(c);
     guaco__server_conn_ended(server);
+}
+
+/* ---- H2 ---- */
+
+static enum next
+enter_h2(struct guaco__conn *c)
+{
+    if (guaco__h2_open(c) < 0)
+        return break_off(c, GUACO_GONE_CLIENT);
+    c->state = GUACO__CONN_H2;
+    return NEXT_STEP;
+}
+
+static enum next
+step_h2(struct guaco__conn *c, struct guaco__input *in)
+{
+    if (guaco__h2_run(c, in))
+        return NEXT_WAIT;
+    c->must_linger = true;
+    start_closing(c);
+    return NEXT_STEP;
+}
+
+/* A client that begins with the preface of HTTP/2, or with the front of it. */
+static bool
+has_preface(const struct guaco__conn *c, const struct guaco__input *in)
+{
+    size_t len =
+        in->len < GUACO__H2_PREFACE_BYTES ? in->len : GUACO__H2_PREFACE_BYTES;
+
+    return c->request_count == 0 && c->server->options.has_h2 && len > 0 &&
+           memcmp(in->at, GUACO__H2_PREFACE, len) == 0;
 }
 
 /* ---- HANDSHAKE ---- */
@@ -194,8 +172,9 @@ step_handshake(struct guaco__conn *c, struct guaco__input *in)
         return break_off(c, GUACO_GONE_CLIENT);
     }
     c->state = GUACO__CONN_HEAD;
-    *in = read_some(c, &has_read); /* often the request came with its end */
-    return NEXT_STEP;
+    *in = guaco__input_read(
+        c, &has_read); /* often the request came with its end */
+    return guaco__stream_tls(&c->stream)->is_h2 ? enter_h2(c) : NEXT_STEP;
 }
 
 /* ---- HEAD ---- */
@@ -238,12 +217,21 @@ static int
 judge(struct guaco__conn *c, const struct guaco_http_head *head,
       struct guaco__ws_request *request)
 {
-    const struct guaco__server *server = c->server;
-    uint32_t most = server->options.limits.concurrency_max;
-
-    if (most != 0 && server->stats.exchanges_open >= most)
+    if (guaco__server_is_full(c->server))
         return 503;
-    return guaco__socket_judge(server, head, request);
+    return guaco__socket_judge(c->server, head, request);
+}
+
+void
+guaco__conn_count_request(struct guaco__conn *c)
+{
+    struct guaco__server *server = c->server;
+    uint64_t most = server->options.limits.requests_max;
+
+    c->request_count++;
+    server->stats.requests++;
+    if (most != 0 && server->stats.requests >= most)
+        server->is_exhausted = true;
 }
 
 static enum next
@@ -265,11 +253,7 @@ begin(struct guaco__conn *c, struct guaco__input *in,
     if (rc == GUACO_OK)
         rc = guaco__proxy_apply(c->x);
     take(in, head->bytes);
-    c->request_count++;
-    server->stats.requests++;
-    if (server->options.limits.requests_max != 0 &&
-        server->stats.requests >= server->options.limits.requests_max)
-        server->is_exhausted = true;
+    guaco__conn_count_request(c);
     c->state = GUACO__CONN_EXCHANGE;
     if (rc == GUACO_OK)
         rc = guaco__request_begin(c->x, in->len);
@@ -292,6 +276,14 @@ step_head(struct guaco__conn *c, struct guaco__input *in)
         return NEXT_WAIT;
     if (in->len == 0 && !c->is_eof)
         return NEXT_WAIT;
+    if (!server->options.has_h1)
+        return enter_h2(c);
+    if (has_preface(c, in)) {
+        if (in->len >= GUACO__H2_PREFACE_BYTES)
+            return enter_h2(c);
+        if (!c->is_eof)
+            return NEXT_WAIT;
+    }
     rc = guaco_http_parser_next(&c->parser, in->at, in->len, &head, &event);
     if (rc == GUACO_E_CLOSED) {
         start_closing(c);
@@ -420,7 +412,8 @@ step_skip(struct guaco__conn *c, struct guaco__input *in)
 static enum next
 step_socket(struct guaco__conn *c, struct guaco__input *in)
 {
-    guaco__socket_run(c->x, in);
+    c->has_more |= guaco__socket_run(c->x, in, c->is_eof);
+    c->has_unread = guaco__socket_is_held(c->x);
     if (c->has_failed)
         return NEXT_STEP;
     if (c->x->answer != GUACO__ANSWER_OVER)
@@ -475,6 +468,7 @@ step(struct guaco__conn *c, struct guaco__input *in)
     case GUACO__CONN_EXCHANGE: return step_exchange(c, in);
     case GUACO__CONN_SKIP: return step_skip(c, in);
     case GUACO__CONN_SOCKET: return step_socket(c, in);
+    case GUACO__CONN_H2: return step_h2(c, in);
     case GUACO__CONN_CLOSING: return step_closing(c, in);
     case GUACO__CONN_LINGER: return step_linger(c, in);
     case GUACO__CONN_CLOSED: return NEXT_WAIT;
@@ -496,6 +490,8 @@ flush(struct guaco__conn *c, const struct guaco__input *in)
     }
     if (c->stream.queued_bytes > low_bytes)
         return false;
+    if (c->state == GUACO__CONN_H2)
+        return before > 0 && guaco__h2_has_work(c);
     if (c->x != NULL && c->x->wants_writable) {
         c->x->wants_writable = false;
         app->ops->writable(app, &c->x->face);
@@ -551,9 +547,10 @@ run_with(struct guaco__conn *c, struct guaco__input *in, bool has_read)
     run(c, in);
     c->is_running = false;
     if (c->state != GUACO__CONN_CLOSED) {
-        keep_input(c, in);
+        guaco__input_keep(c, in);
         guaco__conn_settle(c, has_read);
-        if (c->has_failed || (c->x != NULL && guaco__answer_is_held(c->x)))
+        if (c->has_failed || (c->x != NULL && guaco__answer_is_held(c->x)) ||
+            (c->h2 != NULL && !guaco__list_is_empty(&c->h2->held)))
             guaco__conn_touch(c);
         if (c->has_more || has_unread_input(c))
             run_again(c);
@@ -573,7 +570,8 @@ guaco__conn_run(struct guaco__conn *c)
 
     if (c->is_running)
         return;
-    in = has_unread_input(c) ? read_some(c, &has_read) : kept_input(c);
+    in = has_unread_input(c) ? guaco__input_read(c, &has_read)
+                             : guaco__input_kept(c);
     run_with(c, &in, has_read);
 }
 
@@ -584,7 +582,8 @@ on_event(struct guaco__stream *stream, unsigned events)
     bool has_read = false;
     bool may_read = (events & GUACO__READABLE) != 0 &&
                     (c->state != GUACO__CONN_PROXY || guaco__proxy_greet(c));
-    struct guaco__input in = may_read ? read_some(c, &has_read) : kept_input(c);
+    struct guaco__input in =
+        may_read ? guaco__input_read(c, &has_read) : guaco__input_kept(c);
 
     run_with(c, &in, has_read);
 }
@@ -612,6 +611,8 @@ guaco__conns_run_touched(struct guaco__server *server)
 
         if (c->x != NULL)
             guaco__answer_push_head(c->x);
+        if (c->h2 != NULL)
+            guaco__h2_push_heads(c);
         guaco__conn_run(c);
     }
     if (!guaco__list_is_empty(&server->touched))
@@ -687,6 +688,8 @@ guaco__conn_open(struct guaco__server *server, int fd,
 void
 guaco__conn_drain(struct guaco__conn *c)
 {
+    if (c->state == GUACO__CONN_H2)
+        guaco__h2_drain(c);
     if (c->state > GUACO__CONN_HEAD || c->in.len > 0)
         return;
     /* What the client has sent, or sends within drain_ms, is still answered,
@@ -706,7 +709,7 @@ guaco__conn_abort(struct guaco__conn *c, enum guaco_gone_reason reason)
     if (c->x != NULL && !is_socket && c->x->answer >= GUACO__ANSWER_BODY)
         guaco__stream_reset(&c->stream);
     break_off(c, reason);
-    if (is_socket && c->stream.queued_bytes > 0)
+    if ((is_socket || c->h2 != NULL) && c->stream.queued_bytes > 0)
         guaco__stream_flush(&c->stream); /* the close frame, if it fits */
     conn_free(c);
 }
@@ -718,7 +721,11 @@ expire_request(struct guaco__conn *c)
 {
     struct guaco_http_head head = {0};
 
-    if (c->x != NULL) {
+    if (c->state == GUACO__CONN_H2) {
+        guaco__h2_end(c, GUACO_GONE_TIMEOUT, GUACO__H2_ENHANCE_YOUR_CALM);
+        c->must_linger = true;
+        start_closing(c);
+    } else if (c->x != NULL) {
         fail_exchange(c, GUACO_GONE_TIMEOUT, 408);
     } else if (c->state == GUACO__CONN_SKIP) {
         c->must_linger = true;
@@ -740,6 +747,10 @@ guaco__conn_expired(struct guaco__deadlines *all,
     size_t offset = offsetof(struct guaco__conn, deadline);
 
     (void)all;
+    if (kind >= GUACO__DEADLINE_STREAM_BODY) {
+        guaco__h2_expired(deadline, kind);
+        return;
+    }
     if (kind == GUACO__DEADLINE_SEND)
         offset = offsetof(struct guaco__conn, send_deadline);
 
@@ -750,6 +761,11 @@ guaco__conn_expired(struct guaco__deadlines *all,
     case GUACO__DEADLINE_HEAD:
     case GUACO__DEADLINE_BODY: expire_request(c); break;
     case GUACO__DEADLINE_DRAIN:
+        if (c->state == GUACO__CONN_H2) {
+            guaco__h2_refuse_more(c);
+            guaco__conn_run(c);
+            break;
+        }
         c->must_linger = true;
         start_closing(c);
         guaco__conn_run(c);
@@ -766,6 +782,11 @@ guaco__conn_expired(struct guaco__deadlines *all,
         guaco__socket_expired(c->x, kind);
         guaco__conn_run(c);
         break;
+    case GUACO__DEADLINE_STREAM_BODY:
+    case GUACO__DEADLINE_STREAM_SEND:
+    case GUACO__DEADLINE_STREAM_WS_PING:
+    case GUACO__DEADLINE_STREAM_WS_PONG:
+    case GUACO__DEADLINE_STREAM_WS_CLOSE:
     case GUACO__DEADLINE_COUNT: break;
     }
 }

@@ -9,6 +9,7 @@
  *   HEAD -> EXCHANGE -> HEAD ...            requests, one after another
  *           EXCHANGE -> SKIP -> HEAD        the body was not read by anyone
  *           EXCHANGE -> SOCKET -> CLOSING   a WebSocket
+ *   HANDSHAKE or HEAD -> H2 -> CLOSING      HTTP/2 (h2_conn.h)
  *   any  -> CLOSING -> LINGER -> CLOSED     what is queued leaves, then the end
  *
  * One exchange at a time: what a client sends ahead of its turn stays in `in`,
@@ -28,6 +29,7 @@ enum guaco__conn_state {
     GUACO__CONN_EXCHANGE,
     GUACO__CONN_SKIP,
     GUACO__CONN_SOCKET,
+    GUACO__CONN_H2,
     GUACO__CONN_CLOSING,
     GUACO__CONN_LINGER,
     GUACO__CONN_CLOSED,
@@ -46,6 +48,7 @@ struct guaco__conn {
     struct guaco__list link;         /* of server->conns */
     struct guaco__list touched_link; /* of server->touched */
     struct guaco__exchange *x;       /* in EXCHANGE and SOCKET */
+    struct guaco__h2_conn *h2;       /* in H2; else NULL */
     struct guaco_http_parser parser;
     struct guaco__buf in;
     struct guaco__deadline deadline;      /* for the client's next step */
@@ -75,6 +78,29 @@ void guaco__conn_greeted(struct guaco__conn *conn);
 
 /* Go on as far as it goes; may free the connection.  Not from inside an op. */
 void guaco__conn_run(struct guaco__conn *conn);
+
+/* What waits in conn->in. */
+struct guaco__input guaco__input_kept(const struct guaco__conn *conn);
+
+/* Read once: behind what waits in conn->in, else into the server's buffer.
+ * Gives all that there is then; *has_read tells whether it became more. */
+struct guaco__input guaco__input_read(struct guaco__conn *conn, bool *has_read);
+
+/* Keep what was not used. */
+void guaco__input_keep(struct guaco__conn *conn, const struct guaco__input *in);
+
+/* Read once, behind what waits in `in`.  Returns 0 or GUACO_E_LIMIT: there is
+ * no room. */
+int guaco__conn_read_more(struct guaco__conn *conn);
+
+/* A request has begun. */
+void guaco__conn_count_request(struct guaco__conn *conn);
+
+/* Tell the application that x, one of the connection's, is over, and let go of
+ * it; of HTTP/2 its stream too. */
+void
+guaco__conn_end_exchange(struct guaco__conn *conn, struct guaco__exchange *x,
+                         enum guaco_gone_reason reason);
 
 /* Something changed by an answer call: run it before this turn ends. */
 void guaco__conn_touch(struct guaco__conn *conn);

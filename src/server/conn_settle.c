@@ -4,6 +4,7 @@
  */
 
 #include "server/conn.h"
+#include "server/h2_conn.h"
 #include "server/websocket.h"
 
 static void
@@ -16,14 +17,18 @@ set_deadline(struct guaco__conn *c, enum guaco__deadline_kind kind,
                         guaco__server_now_ms(c->server));
 }
 
+/* Streams have deadlines of their own. */
 static void
-settle_socket(struct guaco__conn *c, bool has_read)
+settle_h2(struct guaco__conn *c)
 {
-    if (c->x->socket->close_is_sent)
-        set_deadline(c, GUACO__DEADLINE_WS_CLOSE, false);
-    else if (has_read ||
-             !guaco__deadline_is(&c->deadline, GUACO__DEADLINE_WS_PONG))
-        set_deadline(c, GUACO__DEADLINE_WS_PING, has_read);
+    if (guaco__h2_is_in_head(c->h2->codec))
+        set_deadline(c, GUACO__DEADLINE_HEAD, false);
+    else if (c->closes_when_idle && !c->h2->is_final)
+        set_deadline(c, GUACO__DEADLINE_DRAIN, false);
+    else if (c->h2->stream_count > 0)
+        guaco__deadline_clear(&c->deadline);
+    else
+        set_deadline(c, GUACO__DEADLINE_IDLE, false);
 }
 
 /* A client that still takes the last answer is neither idle nor late with its
@@ -64,7 +69,8 @@ settle_deadline(struct guaco__conn *c, bool has_read)
             set_deadline(c, GUACO__DEADLINE_BODY, has_read);
         break;
     case GUACO__CONN_SKIP: set_deadline(c, GUACO__DEADLINE_BODY, false); break;
-    case GUACO__CONN_SOCKET: settle_socket(c, has_read); break;
+    case GUACO__CONN_SOCKET: guaco__socket_settle(c->x, has_read); break;
+    case GUACO__CONN_H2: settle_h2(c); break;
     case GUACO__CONN_CLOSING: guaco__deadline_clear(&c->deadline); break;
     case GUACO__CONN_LINGER:
         set_deadline(c, GUACO__DEADLINE_LINGER, false);

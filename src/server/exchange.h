@@ -24,6 +24,7 @@
 #include "server/wire.h"
 
 struct guaco__conn;
+struct guaco__h2_stream;
 struct guaco__peer;
 struct guaco__server;
 struct guaco__socket;
@@ -41,6 +42,7 @@ struct guaco__exchange {
     struct guaco_exchange face; /* first: what the application holds */
     struct guaco_request request;
     const struct guaco__wire_ops *wire;
+    struct guaco__h2_stream *h2; /* in the arena; NULL in HTTP/1 */
     struct guaco__server *server;
     struct guaco__conn *conn; /* NULL once gone */
     struct guaco__list link;  /* of the server's free exchanges */

@@ -52,11 +52,17 @@ guaco__server_options_init(struct guaco__server_options *options)
                 .ws_ping_interval_ms = 20000,
                 .ws_ping_timeout_ms = 20000,
                 .ws_close_ms = 5000,
+                .h2_streams_max = 128,
+                .h2_resets_max = 200,
+                .h2_controls_max = 2000,
+                .h2_window_bytes = 1 << 20,
             },
         .access_fd = -1,
         .server_name = "guaco",
         .has_date = true,
         .pulse_fd = -1,
+        .has_h1 = true,
+        .has_h2 = true,
         .ws_deflate = true,
     };
     guaco__statics_init(&options->statics);
@@ -90,6 +96,16 @@ check_options(const struct guaco__server_options *options,
     if (l->window_bytes == 0 || l->spool_bytes == 0)
         return guaco_fail(err, GUACO_E_INVALID, 0,
                           "window_bytes or spool_bytes is 0");
+    if (l->window_bytes > INT32_MAX || l->h2_window_bytes < 65535 ||
+        l->h2_window_bytes > INT32_MAX)
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "h2_window_bytes is not in 65535 to 2^31-1");
+    if (!options->has_h1 && !options->has_h2)
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "neither HTTP/1 nor HTTP/2 is to be spoken");
+    if (l->h2_streams_max == 0 || l->h2_resets_max == 0 ||
+        l->h2_controls_max == 0)
+        return guaco_fail(err, GUACO_E_INVALID, 0, "a limit of HTTP/2 is 0");
     if (l->out_low_bytes > l->out_high_bytes)
         return guaco_fail(err, GUACO_E_INVALID, 0,
                           "out_low_bytes is over out_high_bytes");
@@ -135,6 +151,14 @@ set_http_limits(struct guaco__server *server)
         .fragments = fragments_max(l),
         .deflate_from = WS_DEFLATE_FROM,
     };
+    server->h2_limits = (struct guaco__h2_limits){
+        .http = &server->http_limits,
+        .streams = l->h2_streams_max,
+        .resets = l->h2_resets_max,
+        .controls = l->h2_controls_max,
+        .window_bytes = (uint32_t)l->window_bytes,
+        .conn_window_bytes = (uint32_t)l->h2_window_bytes,
+    };
 }
 
 static void
@@ -153,6 +177,11 @@ set_timeouts(struct guaco__server *server)
     lengths_ms[GUACO__DEADLINE_WS_PING] = l->ws_ping_interval_ms;
     lengths_ms[GUACO__DEADLINE_WS_PONG] = l->ws_ping_timeout_ms;
     lengths_ms[GUACO__DEADLINE_WS_CLOSE] = l->ws_close_ms;
+    lengths_ms[GUACO__DEADLINE_STREAM_BODY] = l->body_ms;
+    lengths_ms[GUACO__DEADLINE_STREAM_SEND] = l->send_ms;
+    lengths_ms[GUACO__DEADLINE_STREAM_WS_PING] = l->ws_ping_interval_ms;
+    lengths_ms[GUACO__DEADLINE_STREAM_WS_PONG] = l->ws_ping_timeout_ms;
+    lengths_ms[GUACO__DEADLINE_STREAM_WS_CLOSE] = l->ws_close_ms;
 }
 
 /* ---- the end of a turn ---- */

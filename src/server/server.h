@@ -72,6 +72,14 @@ struct guaco__server_limits {
     uint32_t ws_ping_interval_ms; /* 0: never (20000) */
     uint32_t ws_ping_timeout_ms;  /* no sign of life after it: 1011 (20000) */
     uint32_t ws_close_ms;         /* for the peer's close frame (5000) */
+
+    /* HTTP/2, of one connection */
+    uint32_t h2_streams_max; /* open at once; more are refused (128) */
+    /* Two buckets, emptied at a tenth of their size a second; what overflows
+     * ends the connection. */
+    uint32_t h2_resets_max;   /* streams broken off by the client (200) */
+    uint32_t h2_controls_max; /* frames that carry nothing (2000) */
+    size_t h2_window_bytes;   /* of all its streams together (1 MiB) */
 };
 
 enum guaco__access_format {
@@ -88,6 +96,10 @@ struct guaco__server_options {
     const char *server_name;    /* the Server field; NULL or "": none; outlives
                                 the server ("guaco") */
     bool has_date;              /* add a Date field (true) */
+    bool has_h1;                /* speak HTTP/1 (true) */
+    bool has_h2;                /* speak HTTP/2: without TLS to clients that
+                                   begin with it, with TLS when ALPN chose it
+                                   (true) */
     struct guaco__meter *meter; /* counts and shows what is served; outlives
                                    the server (NULL: nowhere) */
     int pulse_fd;    /* an eventfd: told when the loop begins to move and nobody

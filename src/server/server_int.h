@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "guaco/http/parser.h"
+#include "http/h2.h"
 #include "http/h1_writer.h"
 #include "http/ws.h"
 #include "io/listener.h"
@@ -43,6 +44,7 @@ struct guaco__server {
     struct guaco__server_options options;
     struct guaco_http_limits http_limits;
     struct guaco__ws_limits ws_limits;
+    struct guaco__h2_limits h2_limits;
     struct guaco__server_stats stats;
     enum guaco__server_state state;
     bool is_exhausted; /* requests_max was reached */
@@ -91,6 +93,15 @@ static inline uint64_t
 guaco__server_now_ms(const struct guaco__server *server)
 {
     return guaco__loop_now_ns(server->loop) / 1000000;
+}
+
+/* No exchange more: 503. */
+static inline bool
+guaco__server_is_full(const struct guaco__server *server)
+{
+    uint32_t most = server->options.limits.concurrency_max;
+
+    return most != 0 && server->stats.exchanges_open >= most;
 }
 
 /* The line "date: ...\r\n" of this second. */

@@ -9,6 +9,7 @@
 #include <assert.h>
 
 #include "base/utf8.h"
+#include "server/h2_stream.h"
 #include "server/request.h"
 
 enum { EVENTS_MAX = 256 }; /* of one run: other connections wait too */
@@ -32,6 +33,17 @@ guaco__socket_judge(const struct guaco__server *server,
         return 0;
     return guaco__ws_check(head, server->options.ws_deflate ? &deflate : NULL,
                            request);
+}
+
+int
+guaco__socket_judge_h2(const struct guaco__server *server,
+                       const struct guaco_http_head *head,
+                       struct guaco__ws_request *request)
+{
+    static const struct guaco__ws_deflate deflate = GUACO__WS_DEFLATE_DEFAULT;
+
+    return guaco__ws_check_h2(
+        head, server->options.ws_deflate ? &deflate : NULL, request);
 }
 
 int
@@ -103,6 +115,8 @@ set_over(struct guaco__exchange *x, enum guaco_gone_reason reason)
     x->reason = (uint8_t)reason;
     x->wants_close = true;
     x->answer = GUACO__ANSWER_OVER;
+    if (x->wire->end_body(x, true) < 0)
+        x->conn->has_failed = true;
 }
 
 /* ---- receiving ---- */
@@ -153,41 +167,78 @@ on_event(struct guaco__exchange *x, const struct guaco__ws_event *event)
     }
 }
 
-/* Nothing more is read: the application or the client has to catch up. */
-static bool
-is_held(const struct guaco__exchange *x)
+bool
+guaco__socket_is_held(const struct guaco__exchange *x)
 {
     return guaco__request_is_full(x) ||
            x->wire->queued_bytes(x) > x->server->options.limits.out_high_bytes;
 }
 
-void
-guaco__socket_run(struct guaco__exchange *x, struct guaco__input *in)
+bool
+guaco__socket_run(struct guaco__exchange *x, struct guaco__input *in,
+                  bool is_eof)
 {
-    struct guaco__conn *c = x->conn;
-
     for (int i = 0; i < EVENTS_MAX; i++) {
         struct guaco__ws_event event = {0};
         int rc;
 
-        c->has_unread = is_held(x);
-        if (x->answer == GUACO__ANSWER_OVER || c->has_unread)
-            return;
+        if (x->answer == GUACO__ANSWER_OVER || guaco__socket_is_held(x))
+            return false;
         rc = guaco__ws_next(x->socket->codec, in->at, in->len, &event);
         if (rc < 0) {
             on_failure(x, rc, event.code);
-            return;
+            return false;
         }
         in->at += event.used;
         in->len -= event.used;
         if (event.type == GUACO__WS_NEED_MORE) {
-            if (c->is_eof)
+            if (is_eof)
                 set_over(x, GUACO_GONE_CLIENT);
-            return;
+            return false;
         }
         on_event(x, &event);
     }
-    c->has_more = true;
+    return true;
+}
+
+/* ---- time ---- */
+
+static struct guaco__deadline *
+deadline_of(struct guaco__exchange *x)
+{
+    return x->h2 != NULL ? &x->h2->deadline : &x->conn->deadline;
+}
+
+/* A kind of deadline of a WebSocket, where it has a connection or a stream. */
+static enum guaco__deadline_kind
+kind_of(const struct guaco__exchange *x, enum guaco__deadline_kind kind)
+{
+    if (x->h2 == NULL)
+        return kind;
+    return (enum guaco__deadline_kind)(kind - GUACO__DEADLINE_WS_PING +
+                                       GUACO__DEADLINE_STREAM_WS_PING);
+}
+
+static void
+set_deadline(struct guaco__exchange *x, enum guaco__deadline_kind kind,
+             bool is_progress)
+{
+    kind = kind_of(x, kind);
+    if (is_progress || !guaco__deadline_is(deadline_of(x), kind))
+        guaco__deadline_set(&x->server->deadlines, deadline_of(x), kind,
+                            guaco__server_now_ms(x->server));
+}
+
+void
+guaco__socket_settle(struct guaco__exchange *x, bool has_read)
+{
+    bool awaits_pong =
+        guaco__deadline_is(deadline_of(x), kind_of(x, GUACO__DEADLINE_WS_PONG));
+
+    if (x->socket->close_is_sent)
+        set_deadline(x, GUACO__DEADLINE_WS_CLOSE, false);
+    else if (has_read || !awaits_pong)
+        set_deadline(x, GUACO__DEADLINE_WS_PING, has_read);
 }
 
 void
@@ -203,9 +254,7 @@ guaco__socket_expired(struct guaco__exchange *x, enum guaco__deadline_kind kind)
     if (queue_frame(x, guaco__ws_write_ping(x->socket->codec, &x->head,
                                             slice_of(""))) < 0)
         c->has_failed = true;
-    guaco__deadline_set(&x->server->deadlines, &c->deadline,
-                        GUACO__DEADLINE_WS_PONG,
-                        guaco__server_now_ms(x->server));
+    set_deadline(x, GUACO__DEADLINE_WS_PONG, true);
 }
 
 /* Why there was no close of the peer's (RFC 6455 7.4.1). */

@@ -35,9 +35,22 @@ int guaco__socket_prepare(struct guaco__exchange *x,
                           const struct guaco_http_head *head,
                           const struct guaco__ws_request *request);
 
-/* Read on from *in, in state SOCKET.  The exchange is over when its answer
- * says so afterwards. */
-void guaco__socket_run(struct guaco__exchange *x, struct guaco__input *in);
+/* The same for a request of HTTP/2 that asks for one. */
+int guaco__socket_judge_h2(const struct guaco__server *server,
+                           const struct guaco_http_head *head,
+                           struct guaco__ws_request *request);
+
+/* Read on from *in, behind which nothing more comes when `is_eof`.  True: it
+ * stopped for the others' sake.  The exchange is over when its answer says so
+ * afterwards. */
+bool guaco__socket_run(struct guaco__exchange *x, struct guaco__input *in,
+                       bool is_eof);
+
+/* Nothing more is read: the application or the client has to catch up. */
+bool guaco__socket_is_held(const struct guaco__exchange *x);
+
+/* Set its deadline after a run; bytes came in that, or not. */
+void guaco__socket_settle(struct guaco__exchange *x, bool has_read);
 
 /* A deadline of kind WS_* passed. */
 void guaco__socket_expired(struct guaco__exchange *x,

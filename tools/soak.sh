@@ -33,6 +33,9 @@ echo "== the request corpus against nginx, HAProxy and Node"
 echo "== $KILLS kills of task workers, slow clients, Autobahn"
 "$py" -m pytest --timeout 14400 -s tests/soak || failed+=("kills, trees")
 
+echo "== Huey's own tests against guaco.compat.huey"
+tests/soak/huey_suite.sh || failed+=("Huey's tests")
+
 [ ${#failed[@]} = 0 ] || printf 'failed: %s\n' "${failed[@]}"
 echo "commit $(git rev-parse HEAD)$(git diff --quiet HEAD || echo ', changed')"
 [ ${#failed[@]} = 0 ]

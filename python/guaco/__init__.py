@@ -10,19 +10,24 @@ from guaco._core import (
 )
 
 if TYPE_CHECKING:
+    from guaco._queue_compose import Chord, Group, ResultGroup, chord, group
     from guaco._queue_crontab import Crontab, crontab
     from guaco._queue_errors import (
         CancelExecution,
         QueueError,
+        RateLimitExceeded,
         ResultTimeout,
         RetryTask,
         TaskCanceled,
         TaskDead,
         TaskException,
         TaskExpired,
+        TaskLocked,
         TaskTimeout,
     )
+    from guaco._queue_lock import Lock, RateLimit
     from guaco._queue_result import Event, Result
+    from guaco._queue_rules import Limit, Unique
     from guaco._queue_task import (
         PeriodicTask,
         Task,
@@ -35,17 +40,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CancelExecution",
+    "Chord",
     "ClientDisconnected",
     "Crontab",
     "Error",
     "Event",
+    "Group",
+    "Limit",
+    "Lock",
     "MemoryQueue",
     "PayloadError",
     "PeriodicTask",
     "Queue",
     "QueueError",
+    "RateLimit",
+    "RateLimitExceeded",
     "RedisQueue",
     "Result",
+    "ResultGroup",
     "ResultTimeout",
     "RetryTask",
     "Server",
@@ -55,25 +67,36 @@ __all__ = [
     "TaskDead",
     "TaskException",
     "TaskExpired",
+    "TaskLocked",
     "TaskTimeout",
     "TaskWrapper",
+    "Unique",
     "__version__",
+    "chord",
     "crontab",
     "current_task",
+    "group",
     "run",
 ]
 
 # What brings asyncio with it is imported when somebody asks for it.
 _LAZY = {
     "CancelExecution": "guaco._queue_errors",
+    "Chord": "guaco._queue_compose",
     "Crontab": "guaco._queue_crontab",
     "Event": "guaco._queue_result",
+    "Group": "guaco._queue_compose",
+    "Limit": "guaco._queue_rules",
+    "Lock": "guaco._queue_lock",
     "MemoryQueue": "guaco.queue",
     "PeriodicTask": "guaco._queue_task",
     "Queue": "guaco.queue",
     "QueueError": "guaco._queue_errors",
+    "RateLimit": "guaco._queue_lock",
+    "RateLimitExceeded": "guaco._queue_errors",
     "RedisQueue": "guaco.queue",
     "Result": "guaco._queue_result",
+    "ResultGroup": "guaco._queue_compose",
     "ResultTimeout": "guaco._queue_errors",
     "RetryTask": "guaco._queue_errors",
     "Server": "guaco._server",
@@ -83,10 +106,14 @@ _LAZY = {
     "TaskDead": "guaco._queue_errors",
     "TaskException": "guaco._queue_errors",
     "TaskExpired": "guaco._queue_errors",
+    "TaskLocked": "guaco._queue_errors",
     "TaskTimeout": "guaco._queue_errors",
     "TaskWrapper": "guaco._queue_task",
+    "Unique": "guaco._queue_rules",
+    "chord": "guaco._queue_compose",
     "crontab": "guaco._queue_crontab",
     "current_task": "guaco._queue_task",
+    "group": "guaco._queue_compose",
     "run": "guaco._run",
 }
 

@@ -113,9 +113,13 @@ class Broker:
         retry_backoff_percent: int,
         timeout_ms: int,
         result_ttl_s: int,
+        retry_delay_max_ms: int,
+        retry_jitter_percent: int,
+        rules: tuple[Any, ...] | None,
         /,
     ) -> int:
-        """Store one task; its id, once the store has committed."""
+        """Store one task; its id, once the store has committed, or minus the
+        id of the one that holds its unique key."""
 
     def put_many(self, tasks: list[tuple[Any, ...]], /) -> list[int]:
         """Store 1 to 10000 tasks (put's arguments), all or none."""
@@ -190,14 +194,29 @@ class Run:
     def body(self) -> bytes: ...
     @property
     def interrupted(self) -> bool: ...
+    @property
+    def why(self) -> int:
+        """Why it was interrupted, a GUACO_E_*; 0: it was not."""
+
+    @property
+    def members(self) -> int:
+        """How many tasks joined it."""
+
     def remaining_ms(self) -> int | None:
         """To its timeout; None without one."""
 
     def event(self, body: bytes, /) -> None: ...
     def finish(
-        self, kind: int, body: bytes | None = None, retry_delay_ms: int = -1, /
+        self,
+        kind: int,
+        body: bytes | None = None,
+        retry_delay_ms: int = -1,
+        follow: tuple[tuple[Any, ...], ...] | None = None,
+        pass_on: bool = False,
+        /,
     ) -> bool:
-        """End it with a guaco_outcome_kind; True: the task will run again."""
+        """End it with a guaco_outcome_kind, and put what follows in the same
+        step; True: the task will run again."""
 
 @final
 class Worker:
@@ -222,6 +241,9 @@ class Worker:
     def next(self, timeout_ms: int, /) -> Run | None:
         """The next run; None: none came in time (-1: no limit), or draining."""
 
+    def next_batch(self, timeout_ms: int, most: int, /) -> list[Run]:
+        """Up to `most` runs of one name, those claimed together."""
+
     def drain(self) -> None: ...
     def join(self, timeout_ms: int, /) -> bool: ...
     def stats(self) -> dict[str, int]: ...
@@ -234,6 +256,53 @@ class Keeper:
     def __new__(cls, broker: Broker, box: Mailbox, /) -> Self: ...
     def close(self) -> None: ...
 
+def task_cancel(broker: Broker, id: int, reason: str, /) -> int:
+    """The guaco_task_state in which it was found; 0: it has ended."""
+
+def task_members(broker: Broker, id: int, /) -> list[tuple[int, int, bytes]]:
+    """(id, state, body) of those that joined it."""
+
+def ids_reserve(broker: Broker, n: int, /) -> int:
+    """The first of n ids that are ours."""
+
+def queue_pause(broker: Broker, queue: str, pause: bool, /) -> None: ...
+def name_revoke(
+    broker: Broker, queue: str, key: str, until_ms: int, once: bool, /
+) -> None: ...
+def name_restore(broker: Broker, queue: str, key: str, /) -> bool: ...
+def name_revoked(
+    broker: Broker, queue: str, key: str, take: bool, /
+) -> bool: ...
+def recurring_put(
+    broker: Broker, entry: tuple[Any, ...], is_paused: bool, /
+) -> None: ...
+def recurring_remove(broker: Broker, queue: str, name: str, /) -> bool: ...
+def recurring_pause(
+    broker: Broker, queue: str, name: str, pause: bool, /
+) -> bool: ...
+def recurring_list(broker: Broker, queue: str, /) -> list[dict[str, Any]]: ...
+def key_put(
+    broker: Broker, key: str, value: bytes, ttl_ms: int, if_empty: bool, /
+) -> bool:
+    """Whether the key had a value."""
+
+def key_get(
+    broker: Broker, key: str, take: bool, timeout_ms: int, /
+) -> bytes | None: ...
+def key_drop(broker: Broker, key: str, /) -> bool: ...
+def key_add(broker: Broker, key: str, amount: int, ttl_ms: int, /) -> int: ...
+def lock_take(
+    broker: Broker, name: str, slots: int, lease_ms: int, timeout_ms: int, /
+) -> int:
+    """A token, or 0: it was not free in time."""
+
+def lock_renew(
+    broker: Broker, name: str, slots: int, lease_ms: int, token: int, /
+) -> bool: ...
+def lock_free(
+    broker: Broker, name: str, slots: int, lease_ms: int, token: int, /
+) -> bool: ...
+def lock_holders(broker: Broker, name: str, clear: bool, /) -> int: ...
 def crontab_spec(
     minute: str,
     hour: str,

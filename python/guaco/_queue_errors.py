@@ -10,12 +10,14 @@ from guaco._core import Error
 __all__ = [
     "CancelExecution",
     "QueueError",
+    "RateLimitExceeded",
     "ResultTimeout",
     "RetryTask",
     "TaskCanceled",
     "TaskDead",
     "TaskException",
     "TaskExpired",
+    "TaskLocked",
     "TaskTimeout",
 ]
 
@@ -53,6 +55,20 @@ class TaskCanceled(TaskException):
 
 class TaskDead(TaskException):
     """The task killed its worker process too often; it waits for a person."""
+
+
+class TaskLocked(QueueError):
+    """A lock was not free in the time that there was."""
+
+
+class RateLimitExceeded(QueueError):
+    """There is no room in a window; ``delay`` is the seconds to its end."""
+
+    def __init__(self, name: str, delay: float, retry: bool = True) -> None:
+        super().__init__(f"rate limit {name!r}: no room for {delay:.1f} s")
+        self.name = name
+        self.delay = delay
+        self.retry = retry
 
 
 class TaskTimeout(Exception):

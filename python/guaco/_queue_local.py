@@ -31,8 +31,9 @@ class LocalRun:
     """What a worker's Run is, for a task that runs where it was enqueued."""
 
     interrupted = False
+    why = 0
 
-    def __init__(self, task: Task, record: tuple[Any, ...], id: int) -> None:
+    def __init__(self, record: tuple[Any, ...], id: int) -> None:
         self.queue: str = record[0]
         self.name: str = record[1]
         self.headers: bytes = record[2]
@@ -47,6 +48,14 @@ class LocalRun:
         self.failures = 0
         self.events: list[tuple[int, bytes]] = []
         self.result: tuple[int, int, int, bytes, str] | None = None
+        self.follow: tuple[tuple[Any, ...], ...] = ()
+        self.passes_on = False
+        self.member_rows: list[tuple[int, int, bytes]] = []
+
+    @property
+    def members(self) -> int:
+        """How many tasks joined this one."""
+        return len(self.member_rows)
 
     def remaining_ms(self) -> None:
         """There is no limit: nothing could end the caller."""
@@ -56,7 +65,13 @@ class LocalRun:
         self.events.append((len(self.events) + 1, body))
 
     def finish(
-        self, kind: int, body: bytes | None = None, retry_delay_ms: int = -1, /
+        self,
+        kind: int,
+        body: bytes | None = None,
+        retry_delay_ms: int = -1,
+        follow: tuple[tuple[Any, ...], ...] | None = None,
+        pass_on: bool = False,
+        /,
     ) -> bool:
         """Keep the outcome; True: run it again."""
         if kind == _queue_run.RETRY or (
@@ -70,6 +85,7 @@ class LocalRun:
         states = {_queue_run.DONE: DONE, _queue_run.FAILED: FAILED}
         state = states.get(kind, CANCELED)
         self.result = (state, self.attempt, 0, body or b"", "")
+        self.follow, self.passes_on = follow or (), pass_on
         return False
 
 
@@ -98,38 +114,117 @@ class LocalStore:
             maxlen=KEPT_MAX
         )
 
-    def _keep(self, task: Task, record: tuple[Any, ...]) -> LocalRun:
-        run = LocalRun(task, record, next(self._ids))
+    def reserve(self, n: int) -> int:
+        """The first of n ids that are the caller's."""
+        return [next(self._ids) for _ in range(n)][0]
+
+    def _keep(self, record: tuple[Any, ...]) -> LocalRun:
+        rules = record[14]
+        reserved = 0 if rules is None else rules[7]
+        run = LocalRun(record, reserved or next(self._ids))
         self._runs[run.id] = run
         if len(self._runs) > KEPT_MAX:
             self._runs.popitem(last=False)
         return run
 
-    def run(self, queue: Queue, task: Task, record: tuple[Any, ...]) -> int:
-        """Run task to its end and give its id."""
-        run = self._keep(task, record)
-        if record[4]:
+    def _is_put_off(
+        self, task: Task | None, record: tuple[Any, ...], id: int
+    ) -> bool:
+        """Whether it is for later, which never comes."""
+        if not record[4]:
+            return False
+        if task is not None:
             self.scheduled.append(task)
-            return run.id
+            task.id = id
+        return True
+
+    def run(
+        self, queue: Queue, task: Task | None, record: tuple[Any, ...]
+    ) -> int:
+        """Run task to its end, and what follows it, and give its id."""
+        run = self._keep(record)
+        self._run(queue, task, record, run)
+        return run.id
+
+    def _run(
+        self,
+        queue: Queue,
+        task: Task | None,
+        record: tuple[Any, ...],
+        run: LocalRun,
+    ) -> LocalRun:
+        """The run that ended what began: the last one of a pipeline."""
+        if self._is_put_off(task, record, run.id):
+            return run
         for _ in range(self.ATTEMPTS_MAX):
             _queue_run.perform(queue, run, await_here, is_callers=True)
             if run.result is not None:
                 break
-        return run.id
+        return self._run_following(queue, run)
+
+    def _run_following(self, queue: Queue, run: LocalRun) -> LocalRun:
+        last = run
+        for number, record in enumerate(run.follow):
+            ended = self._run(queue, None, record, self._keep(record))
+            if number == 0 and run.passes_on:
+                last = ended
+        return last
 
     async def arun(
         self, queue: Queue, task: Task, record: tuple[Any, ...]
     ) -> int:
         """As run, for a task enqueued on an event loop."""
-        run = self._keep(task, record)
-        if record[4]:
-            self.scheduled.append(task)
+        run = self._keep(record)
+        if self._is_put_off(task, record, run.id):
             return run.id
         for _ in range(self.ATTEMPTS_MAX):
             await _queue_run.aperform(queue, run)
             if run.result is not None:
                 break
+        if run.follow:
+            await asyncio.to_thread(self._run_following, queue, run)
         return run.id
+
+    def put_many(
+        self, queue: Queue, tasks: list[Task], records: list[tuple[Any, ...]]
+    ) -> list[int]:
+        """Run tasks that may join one another, each after those that join
+        it; their ids."""
+        runs = [self._keep(record) for record in records]
+        joins = [0 if r[14] is None else r[14][5] for r in records]
+        left = [joins.count(place + 1) for place in range(len(records))]
+
+        def end(place: int) -> None:
+            run = runs[place]
+            last = self._run(queue, tasks[place], records[place], run)
+            target = joins[place] - 1
+            if target < 0:
+                return
+            state, _, _, body, _ = last.result or (CANCELED, 0, 0, b"", "")
+            runs[target].member_rows.append((last.id, state, body))
+            left[target] -= 1
+            if left[target] > 0:
+                return
+            bad = any(row[1] != DONE for row in runs[target].member_rows)
+            rules = records[target][14]
+            if bad and rules is not None and rules[6]:
+                runs[target].result = FAILED, 0, 0, b"", "a member failed"
+            else:
+                end(target)
+
+        for place, count in enumerate(list(left)):
+            if count == 0:
+                end(place)
+        return [run.id for run in runs]
+
+    def cancel(self, id: int) -> bool:
+        """Forget a task that is put off; False if there is none."""
+        for task in self.scheduled:
+            if task.id == id:
+                self.scheduled.remove(task)
+                self._runs[id].result = CANCELED, 0, 0, b"", ""
+                return True
+        return False
 
     def read(self, id: int) -> News:
         """What Broker.read gives."""

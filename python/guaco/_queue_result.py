@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime as dt
 import itertools
 import time
 import weakref
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from guaco._core import Mailbox, PayloadError
 from guaco._queue_errors import (
+    QueueError,
     ResultTimeout,
     TaskCanceled,
     TaskDead,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from guaco._core import Broker, Watch
     from guaco._core import _News as News
     from guaco._queue_local import LocalStore
+    from guaco._queue_task import Seconds, Task
     from guaco.queue import Queue
 
 R = TypeVar("R")
@@ -179,6 +182,11 @@ class Result(Generic[R]):
         self.id = id
         self.name = name
         self._ready: tuple[int, bytes, str] | None = None
+        self.task: Task | None = None
+        """What was enqueued; None for a handle by id."""
+        self.existed = False
+        """Another task with the same unique key was there; this is its."""
+        self._previous: Result[Any] | None = None  # of a pipeline
         self._local: LocalStore | None = None  # of immediate mode
 
     def __repr__(self) -> str:
@@ -201,9 +209,13 @@ class Result(Generic[R]):
         task has none, ResultTimeout after timeout seconds.
         """
         if self._ready is None and not self.is_ready():
+            deadline = _deadline_of(timeout)
+            if self._previous is not None:
+                # It is put by the end of the one before it, or never.
+                self._previous.get(blocking, timeout)
             if not blocking:
                 return None
-            for news in self._follow(_deadline_of(timeout)):
+            for news in self._follow(deadline):
                 self._note(news)
             if self._ready is None:
                 raise ResultTimeout(
@@ -226,11 +238,48 @@ class Result(Generic[R]):
 
     async def _wait(self) -> R:
         if self._ready is None:
+            if self._previous is not None and not self.is_ready():
+                await self._previous
             async for news in self._afollow():
                 self._note(news)
             if self._ready is None:
                 raise ResultTimeout(f"task {self.id} was not run")
         return self._value()
+
+    def cancel(self, reason: str = "") -> bool:
+        """Do not run the task, or interrupt it where it runs.
+
+        It is not retried, and its result is TaskCanceled.  False: it had
+        ended already.
+        """
+        if self._local is not None:
+            return self._local.cancel(self.id)
+        return self.queue.cancel(self.id, reason)
+
+    revoke = cancel
+
+    async def acancel(self, reason: str = "") -> bool:
+        """As cancel(), for event loops."""
+        return await asyncio.to_thread(self.cancel, reason)
+
+    def reschedule(
+        self,
+        *,
+        eta: dt.datetime | None = None,
+        delay: Seconds | None = None,
+    ) -> Result[R]:
+        """Cancel the task and enqueue its call again, now or for later.
+
+        QueueError for the handle of another process, which does not know the
+        call.
+        """
+        if self.task is None:
+            raise QueueError("only who enqueued a task can reschedule it")
+        self.cancel("rescheduled")
+        again = self.task.copy()
+        again.eta, again.delay = eta, delay
+        result: Result[R] = self.queue.enqueue(again)
+        return result
 
     def events(self, timeout: float | None = None) -> EventStream:
         """What the task says while it runs, and how it ended.

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from guaco import _queue_signals as signals
 from guaco import trace
 from guaco._core import PayloadError
-from guaco._queue_errors import CancelExecution, RetryTask, TaskTimeout
+from guaco._queue_compose import apply_extra
+from guaco._queue_errors import (
+    CancelExecution,
+    RateLimitExceeded,
+    RetryTask,
+    TaskLocked,
+    TaskTimeout,
+)
 from guaco._queue_task import Task, _current, seconds
 
 if TYPE_CHECKING:
@@ -28,6 +35,8 @@ log = logging.getLogger("guaco.queue")
 
 # enum guaco_outcome_kind
 DONE, FAILED, RETRY, CANCELED, RELEASED = 1, 2, 3, 4, 5
+
+CANCELED_WHY = -10  # GUACO_E_STATE
 
 EXIT_CHILD = 1
 
@@ -54,19 +63,33 @@ class AnyRun(Protocol):
     def body(self) -> bytes: ...
     @property
     def interrupted(self) -> bool: ...
+    @property
+    def why(self) -> int: ...
+    @property
+    def members(self) -> int: ...
     def remaining_ms(self) -> int | None: ...
     def event(self, body: bytes, /) -> None: ...
     def finish(
-        self, kind: int, body: bytes | None = None, retry_delay_ms: int = -1, /
+        self,
+        kind: int,
+        body: bytes | None = None,
+        retry_delay_ms: int = -1,
+        follow: tuple[tuple[Any, ...], ...] | None = None,
+        pass_on: bool = False,
+        /,
     ) -> bool: ...
 
 
 def load(queue: Queue, run: AnyRun) -> Task:
     """The task of run; raises what is wrong with its record."""
     wrapper = queue.registered(run.name)
-    args, kwargs = queue._unpack(run.body, "task", run.name)
+    args, kwargs, *extra = queue._unpack(run.body, "task", run.name)
     task = Task(wrapper, tuple(args), kwargs)
     task.id = run.id
+    if extra:
+        apply_extra(queue, task, extra[0])
+    if task.gathers:
+        task.args = (*task.args, queue._gathered(run))
     task.attempt = run.attempt
     task.failures = run.failures
     task._run = run
@@ -76,6 +99,13 @@ def load(queue: Queue, run: AnyRun) -> Task:
             raise PayloadError("not a payload: headers are a dict")
         task.headers = carried
     return task
+
+
+def interruption(run: AnyRun, label: str) -> Exception:
+    """What a run that was told to end has raised in it."""
+    if run.why == CANCELED_WHY:
+        return CancelExecution("the task was canceled")
+    return TaskTimeout(f"timeout of {label}")
 
 
 def describe(exc: BaseException, task_id: int, retries: int) -> dict[str, Any]:
@@ -183,6 +213,10 @@ class Execution:
                 send(signals.SIGNAL_TIMEOUT, task)
             case RetryTask():
                 pass
+            case TaskLocked():
+                send(signals.SIGNAL_LOCKED, task)
+            case RateLimitExceeded():
+                send(signals.SIGNAL_RATE_LIMITED, task)
             case _:
                 send(signals.SIGNAL_ERROR, task, exc)
         if retried:
@@ -196,20 +230,44 @@ class Execution:
             case RetryTask():
                 body = self._error_body(exc)
                 return self.run.finish(RETRY, body, retry_delay_ms(exc))
+            case RateLimitExceeded() if exc.retry:
+                body = self._error_body(exc)
+                delay = max(1, round(exc.delay * 1000))
+                return self.run.finish(RETRY, body, delay)
             case CancelExecution():
                 return self._finish_canceled(exc)
             case _:
                 return self._finish_failed(exc)
 
     def _finish_done(self, value: Any) -> bool:
-        if not self.queue.results:
-            return self.run.finish(DONE)
+        task = self.task
+        assert task is not None
+        body = follow = None
         try:
-            body = self.queue._pack(value, "result", self.run.id)
+            if self.queue.results:
+                body = self.queue._pack(value, "result", self.run.id)
+            if task.on_complete is not None:
+                following = task.on_complete
+                following.extend(value)
+                follow = (self.queue._record(following),)
         except Exception as exc:
-            log.error("%r: its result: %s", self.task, exc)
+            log.error("%r: its result: %s", task, exc)
             return self._finish_failed(exc)
-        return self.run.finish(DONE, body)
+        if follow is None:
+            return self.run.finish(DONE, body)
+        return self.run.finish(DONE, body, -1, follow, True)
+
+    def _on_error(self, exc: BaseException) -> tuple[tuple[Any, ...], ...] | None:
+        """The task that is to run if this failure is the last."""
+        if self.task is None or self.task.on_error is None:
+            return None
+        handler = self.task.on_error
+        try:
+            handler.extend((exc,))
+            return (self.queue._record(handler),)
+        except Exception:
+            log.exception("%r: its error handler", self.task)
+            return None
 
     def _finish_failed(self, exc: BaseException) -> bool:
         left = self.run.retries_left
@@ -217,7 +275,8 @@ class Execution:
             level = logging.INFO if left else logging.ERROR
             log.log(level, "%r failed, %d retries left", self.task, left,
                     exc_info=exc)
-        return self.run.finish(FAILED, self._error_body(exc))
+        body = self._error_body(exc)
+        return self.run.finish(FAILED, body, -1, self._on_error(exc))
 
     def _finish_canceled(self, exc: CancelExecution) -> bool:
         left = self.run.retries_left
@@ -317,7 +376,7 @@ async def aperform(
             value, error = await call(_call, queue, task)
     except asyncio.CancelledError as exc:
         if run.interrupted:
-            error = TaskTimeout(f"timeout of {task.wrapper.label}")
+            error = interruption(run, task.wrapper.label)
         elif _is_cancelled_from_outside():
             execution.interrupt(exc)  # the worker stops: back to the store
             raise

@@ -17,6 +17,8 @@ SIGNAL_ENQUEUED: Final = "enqueued"
 SIGNAL_ERROR: Final = "error"
 SIGNAL_EXECUTING: Final = "executing"
 SIGNAL_INTERRUPTED: Final = "interrupted"
+SIGNAL_LOCKED: Final = "locked"
+SIGNAL_RATE_LIMITED: Final = "rate-limited"
 SIGNAL_RETRYING: Final = "retrying"
 SIGNAL_TIMEOUT: Final = "timeout"
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextvars
+import copy
 import datetime as dt
 import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from guaco._queue_errors import QueueError, TaskTimeout
+from guaco._queue_rules import Key, Limit, Rate, Rules, Unique
 
 if TYPE_CHECKING:
+    from guaco._queue_compose import ResultGroup
     from guaco._queue_result import Result
     from guaco._queue_run import AnyRun
     from guaco.queue import Queue
@@ -66,13 +69,18 @@ class Task:
         "args",
         "attempt",
         "delay",
+        "existed",
         "eta",
         "expires",
         "failures",
+        "gathers",
         "headers",
         "id",
         "kwargs",
+        "on_complete",
+        "on_error",
         "priority",
+        "reserved",
         "retries",
         "retry_backoff",
         "retry_delay",
@@ -115,6 +123,11 @@ class Task:
         self.id = 0
         self.attempt = 0
         self.failures = 0
+        self.on_complete: Task | None = None
+        self.on_error: Task | None = None
+        self.gathers = False  # it is the callback of a chord
+        self.reserved = 0  # the id that it is to get
+        self.existed = False  # another with its unique key was there
         self._run: AnyRun | None = None
 
     @property
@@ -125,6 +138,61 @@ class Task:
     def __repr__(self) -> str:
         text = f"<{type(self).__name__} {self.wrapper.label}"
         return f"{text} {self.id}>" if self.id else f"{text}>"
+
+    def copy(self) -> Task:
+        """The same call, as a task of its own."""
+        again = copy.copy(self)
+        again.kwargs = dict(self.kwargs)
+        again.id = again.reserved = again.attempt = again.failures = 0
+        again.existed = False
+        again._run = None
+        return again
+
+    # ---- composing ----
+
+    @staticmethod
+    def following(
+        task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Task:
+        """A task that follows another: one, or a task function."""
+        if isinstance(task, TaskWrapper):
+            return task.s(*args, **kwargs)
+        if not isinstance(task, Task):
+            raise TypeError(f"a task is needed, not {type(task).__name__}")
+        task.extend(args)
+        task.extend(kwargs)
+        return task
+
+    def extend(self, value: Any) -> None:
+        """Add arguments: a tuple's items, a dict as defaults of keywords, or
+        one value.  None adds nothing."""
+        if isinstance(value, tuple):
+            self.args += value
+        elif isinstance(value, dict):
+            self.kwargs = {**value, **self.kwargs}
+        elif value is not None:
+            self.args = (*self.args, value)
+
+    def then(self, task: Any, *args: Any, **kwargs: Any) -> Task:
+        """Run task once this one, and what follows it already, is complete.
+
+        It gets the value, by extend().  Enqueuing a pipeline gives the
+        results of all its tasks, a ResultGroup.
+        """
+        last = self
+        while last.on_complete is not None:
+            last = last.on_complete
+        last.on_complete = Task.following(task, args, kwargs)
+        return self
+
+    def error(self, task: Any, *args: Any, **kwargs: Any) -> Task:
+        """Run task, with the exception, when this one has failed and no retry
+        is left."""
+        last = self
+        while last.on_error is not None:
+            last = last.on_error
+        last.on_error = Task.following(task, args, kwargs)
+        return self
 
     # ---- inside the running task ----
 
@@ -201,7 +269,19 @@ class TaskWrapper(Generic[P, R]):
         timeout: Seconds | None = None,
         context: bool = False,
         name: str | None = None,
+        retry_delay_max: Seconds | None = None,
+        retry_jitter: float = 0.0,
+        unique: bool | Key | Unique = False,
+        concurrency: int = 0,
+        rate_limit: Rate | None = None,
+        limits: Sequence[Limit] = (),
     ) -> None:
+        if not 0 <= retry_jitter <= 1:
+            raise ValueError("retry_jitter must be 0 to 1")
+        if concurrency or rate_limit is not None:
+            own = Limit(None, concurrency, rate_limit)
+            limits = (own, *limits)
+        self.rules = Rules(func, unique, limits)
         if retries < 0:
             raise ValueError("retries must not be negative")
         if retry_backoff and not 1 <= retry_backoff <= 1000:
@@ -229,6 +309,10 @@ class TaskWrapper(Generic[P, R]):
             milliseconds(retry_delay, "retry_delay"),
             round((retry_backoff or 1) * 100),
             milliseconds(timeout, "timeout"),
+        )
+        self.more_settings = (
+            milliseconds(retry_delay_max, "retry_delay_max"),
+            round(retry_jitter * 100),
         )
         self.__name__ = self.label
         self.__qualname__ = getattr(func, "__qualname__", self.label)
@@ -307,12 +391,36 @@ class TaskWrapper(Generic[P, R]):
         result: Result[R] = self.queue.enqueue(task)
         return result
 
-    def map(self, items: Iterable[Any]) -> list[Result[R]]:
+    def map(self, items: Iterable[Any]) -> ResultGroup:
         """Enqueue a call for each item, all or none; a tuple is *args."""
-        return self.queue.enqueue_many(
-            Task(self, item if isinstance(item, tuple) else (item,))
-            for item in items
+        from guaco._queue_compose import ResultGroup
+
+        return ResultGroup(
+            self.queue.enqueue_many(
+                Task(self, item if isinstance(item, tuple) else (item,))
+                for item in items
+            )
         )
+
+    def revoke(
+        self,
+        until: Seconds | dt.datetime | None = None,
+        *,
+        once: bool = False,
+    ) -> None:
+        """Run none of its tasks: ever, until then, or the next one.
+
+        They end as canceled when their turn comes.  It holds across restarts.
+        """
+        self.queue._revoke(self.name, until, once)
+
+    def restore(self) -> bool:
+        """Undo revoke(); False if it was not revoked."""
+        return self.queue._restore(self.name)
+
+    def is_revoked(self) -> bool:
+        """Whether revoke() holds."""
+        return self.queue._is_revoked(self.name)
 
     def call_local(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Call the function itself, here and now.

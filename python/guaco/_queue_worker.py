@@ -20,8 +20,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from guaco import _core
 from guaco._core import Error, Mailbox, Worker, interrupt_thread
-from guaco._queue_errors import QueueError, TaskTimeout
-from guaco._queue_run import RELEASED, aperform, log, perform
+from guaco._queue_errors import CancelExecution, QueueError, TaskTimeout
+from guaco._queue_run import (
+    CANCELED_WHY,
+    RELEASED,
+    aperform,
+    interruption,
+    log,
+    perform,
+)
 
 if TYPE_CHECKING:
     from guaco._core import Keeper, Run
@@ -46,6 +53,11 @@ LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
 def log_line(level: int, line: str) -> None:
     """What the keeper says; level is an enum guaco_log_level."""
     log.log(LEVELS[level], "%s", line)
+
+
+def _kind_of(why: int) -> type[Exception]:
+    """What is raised in a run that is interrupted."""
+    return CancelExecution if why == CANCELED_WHY else TaskTimeout
 
 
 class Seat:
@@ -99,7 +111,7 @@ class Seat:
         self.running[0] = run.id
         try:
             perform(queue, run, self._await)
-        except TaskTimeout:
+        except (TaskTimeout, CancelExecution):
             pass  # it came when the outcome was stored already
         finally:
             self.running[0] = None
@@ -117,7 +129,7 @@ class Seat:
             return self._runner.run(self._as_task(coroutine), context=context)
         except asyncio.CancelledError:
             if run is not None and run.interrupted:
-                raise TaskTimeout("the task's time is over") from None
+                raise interruption(run, run.name) from None
             raise RuntimeError("the task cancelled itself") from None
         except (KeyboardInterrupt, SystemExit):
             # They leave a loop at once, with its tasks in the middle.
@@ -142,8 +154,8 @@ class Seat:
             with contextlib.suppress(Error):  # it ended meanwhile
                 run.finish(RELEASED)
 
-    def interrupt(self, run_id: int) -> None:
-        """Raise TaskTimeout in the run, or cancel its coroutine."""
+    def interrupt(self, run_id: int, kind: type[Exception]) -> None:
+        """Raise kind in the run, or cancel its coroutine."""
         loop, task = self._loop, self._task
         if self.running[0] != run_id:
             return
@@ -151,7 +163,7 @@ class Seat:
             with contextlib.suppress(RuntimeError):  # the loop closed meanwhile
                 loop.call_soon_threadsafe(task.cancel)
         else:
-            interrupt_thread(self.running, run_id, self.thread_id, TaskTimeout)
+            interrupt_thread(self.running, run_id, self.thread_id, kind)
 
 
 class MainSeat(Seat):
@@ -170,11 +182,11 @@ class MainSeat(Seat):
     def _on_alarm(self, _number: int, _frame: object) -> None:
         run = self._run
         if run is not None and self.running[0] is not None and run.interrupted:
-            raise TaskTimeout("the task's time is over")
+            raise interruption(run, run.name)
 
-    def interrupt(self, run_id: int) -> None:
+    def interrupt(self, run_id: int, kind: type[Exception]) -> None:
         if self._loop is not None:
-            super().interrupt(run_id)
+            super().interrupt(run_id, kind)
         elif self.running[0] == run_id:
             signal.pthread_kill(self.thread_id, signal.SIGALRM)
 
@@ -311,7 +323,7 @@ class ThreadWorkers(Workers):
             for kind, _tag, _error, payload in self.box.take(-1):
                 if kind == INTERRUPT:
                     for seat in self._seats:
-                        seat.interrupt(payload[0])
+                        seat.interrupt(payload[0], _kind_of(payload[2]))
                 elif kind == STUCK:
                     self._replace(payload[0])
                 elif kind == LOG:
@@ -422,15 +434,15 @@ class AsyncWorkers(Workers):
     def _read(self) -> None:
         for kind, _tag, _error, payload in self.box.take(0):
             if kind == INTERRUPT:
-                self._interrupt(payload[0])
+                self._interrupt(payload[0], _kind_of(payload[2]))
             elif kind == STUCK:
                 self._leave_behind(payload[0])
             elif kind == LOG:
                 log_line(*payload)
         self._pump()
 
-    def _interrupt(self, run_id: int) -> None:
-        """Cancel the coroutine of a run, or raise TaskTimeout in its thread.
+    def _interrupt(self, run_id: int, kind: type[Exception]) -> None:
+        """Cancel the coroutine of a run, or raise kind in its thread.
 
         Not both: the thread of a plain function is taken until it returns.
         """
@@ -438,7 +450,7 @@ class AsyncWorkers(Workers):
         thread = self._in_threads.get(run_id)
         if thread is not None:
             cell, thread_id = thread
-            interrupt_thread(cell, run_id, thread_id, TaskTimeout)
+            interrupt_thread(cell, run_id, thread_id, kind)
         elif task is not None:
             task.cancel()
 

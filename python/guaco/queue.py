@@ -17,6 +17,7 @@ task is run at least once, and one run's outcome is accepted.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
 import itertools
@@ -24,7 +25,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -35,21 +36,35 @@ from typing import (
 )
 
 from guaco import trace
-from guaco._core import Broker, Error, Seal
+from guaco._core import Broker, Error, Seal, ids_reserve, task_members
+from guaco._queue_compose import (
+    Chord,
+    Group,
+    Plan,
+    ResultGroup,
+    chord,
+    extra_of,
+    group,
+    results_of,
+)
 from guaco._queue_crontab import Crontab, crontab
 from guaco._queue_errors import (
     CancelExecution,
     QueueError,
+    RateLimitExceeded,
     ResultTimeout,
     RetryTask,
     TaskCanceled,
     TaskDead,
     TaskException,
     TaskExpired,
+    TaskLocked,
     TaskTimeout,
 )
 from guaco._queue_local import LocalStore
 from guaco._queue_result import Event, EventStream, Mail, Result
+from guaco._queue_lock import Lock, RateLimit
+from guaco._queue_rules import Key, Limit, Rate, Unique
 from guaco._queue_run import log
 from guaco._queue_seal import Secret, seal_of
 from guaco._queue_signals import (
@@ -59,11 +74,14 @@ from guaco._queue_signals import (
     SIGNAL_ERROR,
     SIGNAL_EXECUTING,
     SIGNAL_INTERRUPTED,
+    SIGNAL_LOCKED,
+    SIGNAL_RATE_LIMITED,
     SIGNAL_RETRYING,
     SIGNAL_TIMEOUT,
     Handler,
     Signals,
 )
+from guaco._queue_steer import CATCH_UP, Steering
 from guaco._queue_task import (
     Expires,
     P,
@@ -92,18 +110,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CancelExecution",
+    "Chord",
     "Crontab",
     "Event",
     "EventStream",
+    "Group",
+    "Limit",
+    "Lock",
     "MemoryQueue",
     "PayloadError",
     "PeriodicTask",
     "PickleSerializer",
     "Queue",
     "QueueError",
+    "RateLimit",
+    "RateLimitExceeded",
     "RedisQueue",
     "RemoteError",
     "Result",
+    "ResultGroup",
     "ResultTimeout",
     "RetryTask",
     "SIGNAL_CANCELED",
@@ -112,6 +137,8 @@ __all__ = [
     "SIGNAL_ERROR",
     "SIGNAL_EXECUTING",
     "SIGNAL_INTERRUPTED",
+    "SIGNAL_LOCKED",
+    "SIGNAL_RATE_LIMITED",
     "SIGNAL_RETRYING",
     "SIGNAL_TIMEOUT",
     "Serializer",
@@ -121,11 +148,15 @@ __all__ = [
     "TaskDead",
     "TaskException",
     "TaskExpired",
+    "TaskLocked",
     "TaskTimeout",
     "TaskWrapper",
     "TypedSerializer",
+    "Unique",
+    "chord",
     "crontab",
     "current_task",
+    "group",
 ]
 
 # enum guaco_task_state, by the names of the admin calls
@@ -136,7 +167,6 @@ STATES = {
     "results": 4,
     "dead": 8,
 }
-_CATCH_UP = {"skip": 1, "once": 2, "all": 3}
 
 Hook = Callable[..., Any]
 H = TypeVar("H", bound=Hook)
@@ -180,7 +210,7 @@ def _absolute(url: str) -> str:
     return f"{head}{os.path.abspath(path)}{mark}{options}"
 
 
-class Queue:
+class Queue(Steering):
     """A queue of tasks in a store.
 
     ``where`` is a URL (``sqlite:///demo.db``, four slashes for an absolute
@@ -344,6 +374,12 @@ class Queue:
         timeout: Seconds | None = None,
         context: bool = False,
         name: str | None = None,
+        retry_delay_max: Seconds | None = None,
+        retry_jitter: float = 0.0,
+        unique: bool | Key | Unique = False,
+        concurrency: int = 0,
+        rate_limit: Rate | None = None,
+        limits: Sequence[Limit] = (),
     ) -> _TaskDecorator: ...
 
     def task(
@@ -353,12 +389,19 @@ class Queue:
 
         retries: runs after the first that failed.
         retry_delay: seconds (or timedelta) before each; retry_backoff: each
-        delay is so many times the one before.
+        delay is so many times the one before, at most retry_delay_max; of
+        each, the part retry_jitter (0 to 1) is random.
         priority: -1000 to 1000, higher first.
         expires: not begun later than this after the call (or that datetime).
         timeout: seconds of a run, then TaskTimeout is raised in it.
         context: the function gets its Task as the keyword ``task``.
         name: by which it is stored, behind its module; default: its own.
+        unique: while one waits or runs with this key no other is enqueued:
+        True (the arguments), a format string over the parameters, a function
+        of them, or a Unique.
+        concurrency: so many of them run at a time, on all workers.
+        rate_limit: so many start, "10/m" or (10, 60).
+        limits: Limits with keys of their own.
         """
         if func is not None:
             return self._register(self.wrapper_class, func, settings)
@@ -380,7 +423,7 @@ class Queue:
         catch_up: what was missed while no worker ran is skipped ("skip"), run
         once for all ("once"), or each ("all", the last 100).
         """
-        if catch_up not in _CATCH_UP:
+        if catch_up not in CATCH_UP:
             raise ValueError(f"catch_up is skip, once or all, not {catch_up!r}")
         spec = when.spec if isinstance(when, Crontab) else when
         where = zone or self.zone
@@ -388,10 +431,12 @@ class Queue:
 
         def decorate(func: Callable[..., Any]) -> Any:
             wrapper = self._register(self.periodic_class, func, settings)
+            if wrapper.rules:
+                raise ValueError("a periodic task has no unique key or limit")
             assert isinstance(wrapper, PeriodicTask)
             wrapper.spec = spec
             wrapper.zone = where
-            wrapper.catch_up = _CATCH_UP[catch_up]
+            wrapper.catch_up = CATCH_UP[catch_up]
             return wrapper
 
         return decorate
@@ -435,12 +480,25 @@ class Queue:
     # ---- enqueuing ----
 
     def _record(
-        self, task: Task, is_traced: bool = True
+        self,
+        task: Task,
+        is_traced: bool = True,
+        joins: int = 0,
+        must_succeed: bool = False,
     ) -> tuple[Any, ...]:
-        """The arguments of Broker.put for task."""
+        """The arguments of Broker.put for task, which joins the one at that
+        place of the same put."""
         wrapper = task.wrapper
         name = wrapper.name
-        body = self._pack([list(task.args), task.kwargs], "task", name)
+        call: list[Any] = [list(task.args), task.kwargs]
+        if task.on_complete or task.on_error or task.gathers:
+            call.append(extra_of(task))
+        body = self._pack(call, "task", name)
+        rules = None
+        if wrapper.rules or joins or must_succeed or task.reserved:
+            rules = wrapper.rules.record(
+                task, joins, must_succeed, task.reserved
+            )
         headers = task.headers
         if is_traced and (carried := trace.headers()):
             headers = {**carried, **(headers or {})}
@@ -465,6 +523,8 @@ class Queue:
                 0,
                 *wrapper.settings,
                 self.result_ttl_s,
+                *wrapper.more_settings,
+                rules,
             )
         return (
             self.name,
@@ -474,6 +534,8 @@ class Queue:
             *self._times(task),
             *self._settings(task),
             self.result_ttl_s,
+            *wrapper.more_settings,
+            rules,
         )
 
     def _times(self, task: Task) -> tuple[int, int]:
@@ -512,46 +574,129 @@ class Queue:
             return round(time.time() * 1000)
         return self._open().now_ms()
 
-    def _handle(self, task: Task, id: int) -> Any:
-        """The Result of task, which was stored as id."""
-        task.id = id
-        if not self._signals.is_empty:
-            self._signals.send(SIGNAL_ENQUEUED, task)
-        if not self.results:
-            return None
-        result = self.result_class(self, id, task.wrapper.label)
+    def _result_of(self, task: Task) -> Result[Any]:
+        """The handle of a task whose id is known."""
+        result = self.result_class(self, task.id, task.wrapper.label)
+        result.task = task
         result._local = self._local
         return result
 
-    def enqueue(self, task: Task) -> Any:
+    def _handle(self, chain: list[Task], id: int) -> Any:
+        """The Result of a task that was stored as id, or of its pipeline.
+
+        id is negative when another one had its unique key.
+        """
+        task = chain[0]
+        task.id, task.existed = abs(id), id < 0
+        if not self._signals.is_empty and not task.existed:
+            self._signals.send(SIGNAL_ENQUEUED, task)
+        if not self.results:
+            return None
+        if len(chain) == 1:
+            result = self._result_of(task)
+            result.existed = task.existed
+            return result
+        return results_of(self, chain, task.existed)
+
+    def _reserve(self, n: int) -> int:
+        if self._local is not None:
+            return self._local.reserve(n)
+        return ids_reserve(self._open(), n)
+
+    def _gathered(self, run: Any) -> list[Any]:
+        """The values of a chord's members, for its callback."""
+        if not run.members:
+            return []
+        rows = getattr(run, "member_rows", None)
+        if rows is None:
+            rows = task_members(self._open(), run.id)
+        values = []
+        for id, state, body in rows:
+            member = self.result_class(self, id)
+            member._ready = state, body, ""
+            try:
+                values.append(member.get())
+            except TaskException as exc:
+                values.append(exc)
+        return values
+
+    def _plan(self, items: Iterable[Task | Chord]) -> Plan:
+        plan = Plan(self)
+        for item in items:
+            plan.add(item)
+        plan.reserve(self._reserve)
+        return plan
+
+    def _put_plan(self, plan: Plan) -> list[Any]:
+        """Store what was planned, in one step; the handles, in its order."""
+        if not plan.tasks:
+            return []
+        records = [
+            self._record(task, True, joins, must)
+            for task, joins, must in plan.tasks
+        ]
+        if self._local is not None:
+            ids = self._local.put_many(self, [t[0] for t in plan.tasks], records)
+        else:
+            ids = self._open().put_many(records)
+        return [
+            self._handle(chain, id)
+            for chain, id in zip(plan.chains, ids, strict=True)
+        ]
+
+    @overload
+    def enqueue(self, task: Task, /) -> Any: ...
+    @overload
+    def enqueue(self, task: Group, /) -> ResultGroup: ...
+    @overload
+    def enqueue(self, task: Chord, /) -> Any: ...
+
+    def enqueue(self, task: Task | Group | Chord, /) -> Any:
         """Store task; every way of enqueuing in a thread goes through here.
 
         Gives its Result once the store has committed, or None on a queue
-        without results.  TypeError for arguments the serializer does not
-        take, and then nothing was stored.
+        without results; of a pipeline or a Group a ResultGroup, of a Chord
+        the result of its callback.  TypeError for arguments the serializer
+        does not take, and then nothing was stored.
         """
+        if isinstance(task, Group):
+            return ResultGroup(self.enqueue_many(task.tasks))
+        if isinstance(task, Chord) or task.on_complete is not None:
+            return self._put_plan(self._plan([task]))[0]
         record = self._record(task)
         if self._local is not None:
-            return self._handle(task, self._local.run(self, task, record))
-        return self._handle(task, self._open().put(*record))
+            return self._handle([task], self._local.run(self, task, record))
+        return self._handle([task], self._open().put(*record))
 
-    async def aenqueue(self, task: Task) -> Any:
+    async def aenqueue(self, task: Task | Group | Chord, /) -> Any:
         """As enqueue, on an event loop, which goes on meanwhile."""
+        if isinstance(task, (Group, Chord)) or task.on_complete is not None:
+            return await asyncio.to_thread(self.enqueue, task)
         record = self._record(task)
         if self._local is not None:
             id = await self._local.arun(self, task, record)
-            return self._handle(task, id)
-        return self._handle(task, await self._mail.put(self._open(), record))
+            return self._handle([task], id)
+        id = await self._mail.put(self._open(), record)
+        return self._handle([task], id)
 
-    def enqueue_many(self, tasks: Iterable[Task]) -> list[Any]:
+    def enqueue_many(self, tasks: Iterable[Task | Chord]) -> list[Any]:
         """Store tasks in one step, all or none, at most 10000."""
         items = list(tasks)
-        if type(self).enqueue is not Queue.enqueue or self._local is not None:
+        if type(self).enqueue is not Queue.enqueue:
             return [self.enqueue(task) for task in items]
-        if not items:
-            return []
-        ids = self._open().put_many([self._record(task) for task in items])
-        return [self._handle(t, id) for t, id in zip(items, ids, strict=True)]
+        plan = self._plan(items)
+        results = self._put_plan(plan)
+        wanted = {id(item.callback if isinstance(item, Chord) else item)
+                  for item in items}
+        return [
+            result
+            for (task, _, _), result in zip(plan.tasks, results, strict=True)
+            if id(task) in wanted
+        ]
+
+    async def aenqueue_many(self, tasks: Iterable[Task | Chord]) -> list[Any]:
+        """As enqueue_many, on an event loop."""
+        return await asyncio.to_thread(self.enqueue_many, list(tasks))
 
     def result(self, id: int) -> Result[Any]:
         """The handle of a task by its id, in any process."""
@@ -696,8 +841,11 @@ class Queue:
     # ---- looking after it ----
 
     def stats(self) -> dict[str, int]:
-        """Counts: waiting, delayed, running, dead, results, recurring."""
-        return self._open().stats(self.name)
+        """Counts: waiting, delayed, held (by a chord's members), running,
+        dead, results, recurring."""
+        counts = self._open().stats(self.name)
+        del counts["paused"]
+        return counts
 
     def pending_count(self) -> int:
         """Tasks that could run now."""
@@ -722,9 +870,8 @@ class Queue:
             row["args"] = row["kwargs"] = None
             body = row.pop("body")
             with contextlib.suppress(PayloadError, ValueError, TypeError):
-                row["args"], row["kwargs"] = self._unpack(
-                    body, "task", row["name"]
-                )
+                call = self._unpack(body, "task", row["name"])
+                row["args"], row["kwargs"] = call[:2]
         return rows
 
     def purge(self, state: str) -> int:

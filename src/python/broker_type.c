@@ -6,7 +6,8 @@
  *         def __new__(cls, url: str, /): ...
  *         def put(self, queue, name, headers, body, due_ms, expires_ms,
  *                 priority, retries, retry_delay_ms, retry_backoff_percent,
- *                 timeout_ms, result_ttl_s, /) -> int: ...
+ *                 timeout_ms, result_ttl_s, retry_delay_max_ms,
+ *                 retry_jitter_percent, rules, /) -> int: ...
  *         def put_async(self, /, *task_mailbox_tag) -> None: ...
  *         def put_many(self, tasks: list[tuple], /) -> list[int]: ...
  *         def read(self, id, after=0, take=False, /) -> tuple: ...
@@ -189,20 +190,29 @@ check_count(Py_ssize_t nargs, Py_ssize_t wanted, const char *name)
     return -1;
 }
 
-PyDoc_STRVAR(broker_put_doc,
-             "put($self, queue, name, headers, body, due_ms, expires_ms,\n"
-             "    priority, retries, retry_delay_ms, retry_backoff_percent,\n"
-             "    timeout_ms, result_ttl_s, /)\n--\n\n"
-             "Store one task and return its id once the store has committed.");
+PyDoc_STRVAR(
+    broker_put_doc,
+    "put($self, queue, name, headers, body, due_ms, expires_ms,\n"
+    "    priority, retries, retry_delay_ms, retry_backoff_percent,\n"
+    "    timeout_ms, result_ttl_s, retry_delay_max_ms,\n"
+    "    retry_jitter_percent, rules, /)\n--\n\n"
+    "Store one task and return its id once the store has committed;\n"
+    "minus the id of the one that holds its unique key.  rules is None\n"
+    "or (unique, until, unique_ms, replace, limits, joins,\n"
+    "must_succeed, id), limits a tuple of (key, running_max,\n"
+    "rate_count, rate_period_ms, rate_burst, cost).");
 
 static PyObject *
 broker_put(BrokerObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     struct guaco_task task;
+    struct guaco_rules rules;
+    bool existed = false;
 
     if (check_count(nargs, GUACO__TASK_ARGS, "put") < 0 ||
-        guaco__task_from_args(args, &task) < 0)
+        guaco__task_from_args(args, &task, &rules) < 0)
         return NULL;
+    rules.existed = &existed;
     struct guaco_broker *broker = broker_enter(self);
     if (broker == NULL)
         return NULL;
@@ -214,32 +224,16 @@ broker_put(BrokerObject *self, PyObject *const *args, Py_ssize_t nargs)
     Py_END_ALLOW_THREADS broker_leave(self);
     if (rc < 0)
         return guaco_raise(self->st, rc, &err);
-    return PyLong_FromUnsignedLongLong(id);
-}
-
-static int
-tasks_of_list(PyObject *list, struct guaco_task *tasks)
-{
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
-        PyObject *item = PyList_GET_ITEM(list, i);
-        if (!PyTuple_CheckExact(item) ||
-            PyTuple_GET_SIZE(item) != GUACO__TASK_ARGS) {
-            PyErr_SetString(PyExc_TypeError, "a task is a tuple of 12 values");
-            return -1;
-        }
-        if (guaco__task_from_args(&PyTuple_GET_ITEM(item, 0), &tasks[i]) < 0)
-            return -1;
-    }
-    return 0;
+    return guaco__put_id(id, existed);
 }
 
 static PyObject *
-ids_to_list(const uint64_t *ids, Py_ssize_t n)
+ids_to_list(const uint64_t *ids, const bool *existed, Py_ssize_t n)
 {
     PyObject *list = PyList_New(n);
 
     for (Py_ssize_t i = 0; list != NULL && i < n; i++) {
-        PyObject *id = PyLong_FromUnsignedLongLong(ids[i]);
+        PyObject *id = guaco__put_id(ids[i], existed[i]);
         if (id == NULL)
             Py_CLEAR(list);
         else
@@ -258,6 +252,7 @@ broker_put_many(BrokerObject *self, PyObject *list)
 {
     PyObject *result = NULL;
     struct guaco_error err = {0};
+    struct guaco__task_list all;
 
     if (!PyList_CheckExact(list)) {
         PyErr_SetString(PyExc_TypeError, "put_many() takes a list");
@@ -267,26 +262,27 @@ broker_put_many(BrokerObject *self, PyObject *list)
     PyObject *copy = PyList_GetSlice(list, 0, PyList_GET_SIZE(list));
     if (copy == NULL)
         return NULL;
-    size_t n = (size_t)PyList_GET_SIZE(copy);
-    struct guaco_task *tasks = calloc(n + 1, sizeof *tasks);
-    uint64_t *ids = calloc(n + 1, sizeof *ids);
-    if (tasks == NULL || ids == NULL) {
+    if (guaco__task_list_init(&all, copy) < 0) {
+        Py_DECREF(copy);
+        return NULL;
+    }
+    uint64_t *ids = calloc(all.n + 1, sizeof *ids);
+    if (ids == NULL) {
         PyErr_NoMemory();
         goto out;
     }
-    if (tasks_of_list(copy, tasks) < 0)
-        goto out;
     struct guaco_broker *broker = broker_enter(self);
     if (broker == NULL)
         goto out;
     int rc;
-    Py_BEGIN_ALLOW_THREADS rc = guaco_broker_put(broker, tasks, n, ids, &err);
+    Py_BEGIN_ALLOW_THREADS rc =
+        guaco_broker_put(broker, all.tasks, all.n, ids, &err);
     Py_END_ALLOW_THREADS broker_leave(self);
     result = rc < 0 ? guaco_raise(self->st, rc, &err)
-                    : ids_to_list(ids, (Py_ssize_t)n);
+                    : ids_to_list(ids, all.existed, (Py_ssize_t)all.n);
 out:
     free(ids);
-    free(tasks);
+    guaco__task_list_release(&all);
     Py_DECREF(copy);
     return result;
 }
@@ -308,7 +304,7 @@ on_put(void *ctx, int rc, const struct guaco_error *err, const uint64_t *ids,
 
 PyDoc_STRVAR(broker_put_async_doc,
              "put_async($self, /, *task_mailbox_tag)\n--\n\n"
-             "Hand one task (put's 12 arguments) to the store's thread and\n"
+             "Hand one task (put's 15 arguments) to the store's thread and\n"
              "return; how it ended comes to the Mailbox behind them, in a\n"
              "letter with the tag behind that.");
 
@@ -316,9 +312,10 @@ static PyObject *
 broker_put_async(BrokerObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     struct guaco_task task;
+    struct guaco_rules rules;
 
     if (check_count(nargs, GUACO__TASK_ARGS + 2, "put_async") < 0 ||
-        guaco__task_from_args(args, &task) < 0)
+        guaco__task_from_args(args, &task, &rules) < 0)
         return NULL;
     MailboxObject *box = guaco__mailbox_of(self->st, args[GUACO__TASK_ARGS]);
     unsigned long long tag =
@@ -336,6 +333,7 @@ broker_put_async(BrokerObject *self, PyObject *const *args, Py_ssize_t nargs)
     }
     letter->kind = GUACO__LETTER_PUT;
     letter->tag = tag;
+    rules.existed = &letter->existed;
     letter->box = (MailboxObject *)Py_NewRef((PyObject *)box);
 
     struct guaco_error err = {0};
@@ -433,7 +431,7 @@ broker_warning(BrokerObject *self, PyObject *Py_UNUSED(ignored))
 PyDoc_STRVAR(broker_stats_doc,
              "stats($self, queue, /)\n--\n\n"
              "Counts by name: waiting, delayed, running, dead, results,\n"
-             "recurring.");
+             "recurring, held; and whether it is paused.");
 
 static PyObject *
 broker_stats(BrokerObject *self, PyObject *args)
@@ -456,11 +454,12 @@ broker_stats(BrokerObject *self, PyObject *args)
     if (rc < 0)
         return guaco_raise(self->st, rc, &err);
     return Py_BuildValue(
-        "{sKsKsKsKsKsK}", "waiting", (unsigned long long)s.waiting, "delayed",
-        (unsigned long long)s.delayed, "running", (unsigned long long)s.running,
-        "dead", (unsigned long long)s.dead, "results",
-        (unsigned long long)s.results, "recurring",
-        (unsigned long long)s.recurring);
+        "{sKsKsKsKsKsKsKsO}", "waiting", (unsigned long long)s.waiting,
+        "delayed", (unsigned long long)s.delayed, "running",
+        (unsigned long long)s.running, "dead", (unsigned long long)s.dead,
+        "results", (unsigned long long)s.results, "recurring",
+        (unsigned long long)s.recurring, "held", (unsigned long long)s.held,
+        "paused", s.is_paused ? Py_True : Py_False);
 }
 
 /* A row of a listing, copied while the store is held and without the
@@ -631,9 +630,9 @@ broker_replay(BrokerObject *self, PyObject *args)
 
 /* ---- recurring --------------------------------------------------------- */
 
-static int
-recurring_of_tuple(PyObject *item, uint64_t generation,
-                   struct guaco_recurring *r)
+int
+guaco__recurring_of_tuple(PyObject *item, uint64_t generation,
+                          struct guaco_recurring *r)
 {
     Py_ssize_t name_len, spec_len, zone_len;
     const char *name, *spec, *zone;
@@ -643,8 +642,10 @@ recurring_of_tuple(PyObject *item, uint64_t generation,
     if (!PyArg_ParseTuple(item, "s#s#s#iO!", &name, &name_len, &spec, &spec_len,
                           &zone, &zone_len, &catch_up, &PyTuple_Type, &task))
         return -1;
-    if (PyTuple_GET_SIZE(task) != GUACO__TASK_ARGS) {
-        PyErr_SetString(PyExc_TypeError, "a task is a tuple of 12 values");
+    if (PyTuple_GET_SIZE(task) != GUACO__TASK_ARGS ||
+        PyTuple_GET_ITEM(task, GUACO__TASK_ARGS - 1) != Py_None) {
+        PyErr_SetString(PyExc_TypeError,
+                        "a recurring task is a tuple of 15 values, no rules");
         return -1;
     }
     r->name = (struct guaco_slice){name, (size_t)name_len};
@@ -652,7 +653,8 @@ recurring_of_tuple(PyObject *item, uint64_t generation,
     r->zone = (struct guaco_slice){zone, (size_t)zone_len};
     r->catch_up = (enum guaco_catch_up)catch_up;
     r->generation = generation;
-    return guaco__task_from_args(&PyTuple_GET_ITEM(task, 0), &r->task);
+    struct guaco_rules none;
+    return guaco__task_from_args(&PyTuple_GET_ITEM(task, 0), &r->task, &none);
 }
 
 PyDoc_STRVAR(broker_recurring_doc,
@@ -679,8 +681,8 @@ broker_recurring(BrokerObject *self, PyObject *args)
     if (table == NULL)
         return PyErr_NoMemory();
     for (size_t i = 0; i < n; i++) {
-        if (recurring_of_tuple(PyTuple_GET_ITEM(all, (Py_ssize_t)i), generation,
-                               &table[i]) < 0) {
+        if (guaco__recurring_of_tuple(PyTuple_GET_ITEM(all, (Py_ssize_t)i),
+                                      generation, &table[i]) < 0) {
             free(table);
             return NULL;
         }

@@ -79,7 +79,7 @@ payload_of(const struct guaco__letter *letter)
 
     switch (letter->kind) {
     case GUACO__LETTER_PUT:
-        return PyLong_FromUnsignedLongLong((unsigned long long)n[0]);
+        return guaco__put_id((uint64_t)n[0], letter->existed);
     case GUACO__LETTER_NEWS:
         if (letter->news == NULL)
             break;

@@ -105,3 +105,21 @@ guaco__news_to_python(const struct guaco_news *news)
     }
     return Py_BuildValue("(NN)", events, result);
 }
+
+PyObject *
+guaco__members_to_python(const struct guaco_news *news)
+{
+    PyObject *list = PyList_New((Py_ssize_t)news->member_count);
+
+    for (size_t i = 0; list != NULL && i < news->member_count; i++) {
+        const struct guaco_member *m = &news->members[i];
+        PyObject *item = Py_BuildValue(
+            "(Kiy#)", (unsigned long long)m->id, (int)m->state,
+            m->body.len > 0 ? m->body.at : "", (Py_ssize_t)m->body.len);
+        if (item == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, (Py_ssize_t)i, item);
+    }
+    return list;
+}

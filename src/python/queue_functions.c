@@ -131,5 +131,8 @@ guaco__queue_types_add(PyObject *module, struct guaco_state *st)
         guaco__run_type_add(module, st) < 0 ||
         guaco__worker_type_add(module, st) < 0)
         return -1;
+    if (PyModule_AddFunctions(module, guaco__steer_functions) < 0 ||
+        PyModule_AddFunctions(module, guaco__key_functions) < 0)
+        return -1;
     return PyModule_AddFunctions(module, functions);
 }

@@ -53,6 +53,7 @@ struct guaco__letter {
     uint64_t tag;       /* of the request, as Python chose it */
     MailboxObject *box; /* strong, or NULL; dropped with the letter */
     int64_t number[3];
+    bool existed;                  /* PUT: the task of number[0] was there */
     struct guaco__news_copy *news; /* owned, or NULL */
     struct guaco_error err;
 };
@@ -79,10 +80,28 @@ PyObject *guaco__news_to_python(const struct guaco_news *news);
 
 /* ---- task_args.c ---- */
 
-/* Fill *task from the 12 values that Broker.put documents; the slices borrow
- * from them.  0, or -1 with an exception. */
-#define GUACO__TASK_ARGS 12
-int guaco__task_from_args(PyObject *const *args, struct guaco_task *task);
+/* Fill *task from the 15 values that Broker.put documents, and *rules if it has
+ * some; the slices borrow from the values.  0, or -1 with an exception. */
+#define GUACO__TASK_ARGS 15
+int guaco__task_from_args(PyObject *const *args, struct guaco_task *task,
+                          struct guaco_rules *rules);
+
+/* A list of tuples of such values as tasks: free() all three. */
+struct guaco__task_list {
+    struct guaco_task *tasks;
+    struct guaco_rules *rules; /* one for each, used or not */
+    bool *existed;             /* one for each; rules point to it */
+    size_t n;
+};
+
+/* `sequence` is a list or tuple that does not change while the tasks are used,
+ * for they borrow from it.  0, or -1 with an exception; then nothing is to be
+ * freed. */
+int guaco__task_list_init(struct guaco__task_list *list, PyObject *sequence);
+void guaco__task_list_release(struct guaco__task_list *list);
+
+/* An id as a put gives it: negative, if a unique key was held by that task. */
+PyObject *guaco__put_id(uint64_t id, bool existed);
 
 /* ---- broker_type.c ---- */
 
@@ -94,6 +113,31 @@ void guaco__broker_leave(PyObject *value);
 
 /* Whether this process opened it: the child of a fork leaves it alone. */
 bool guaco__broker_is_ours(PyObject *value);
+
+/* Fill *r from (name, spec, zone, catch_up, task), from which it borrows; 0, or
+ * -1 with an exception. */
+struct guaco_recurring;
+int guaco__recurring_of_tuple(PyObject *item, uint64_t generation,
+                              struct guaco_recurring *r);
+
+/* For module functions whose first argument is a Broker. */
+static inline struct guaco_broker *
+guaco__enter(PyObject *module, PyObject *broker)
+{
+    return guaco__broker_enter(guaco_state_of(module), broker);
+}
+
+static inline PyObject *
+guaco__fail(PyObject *module, int rc, const struct guaco_error *err)
+{
+    return guaco_raise(guaco_state_of(module), rc, err);
+}
+
+static inline struct guaco_slice
+guaco__slice_of(const char *at, Py_ssize_t len)
+{
+    return (struct guaco_slice){at, (size_t)len};
+}
 
 /* ---- watch_type.c ---- */
 
@@ -107,6 +151,11 @@ guaco__watch_new(const struct guaco_state *st, PyObject *broker,
 /* Whether the worker of a run is open, and of this process. */
 bool guaco__worker_is_open(PyObject *worker);
 
+/* ---- news.c, members ---- */
+
+/* [(id, state, body)] of news->members. */
+PyObject *guaco__members_to_python(const struct guaco_news *news);
+
 /* ---- run_type.c ---- */
 
 struct guaco_run;
@@ -114,6 +163,14 @@ struct guaco_run;
 /* A Run for `run`, which it takes; NULL with an exception, then it did not. */
 PyObject *
 guaco__run_new(struct guaco_state *st, PyObject *worker, struct guaco_run *run);
+
+/* ---- queue_steer.c, queue_keys.c: functions that take a Broker ---- */
+
+extern PyMethodDef guaco__steer_functions[];
+extern PyMethodDef guaco__key_functions[];
+
+/* Text that borrows from a str; -1 with an exception. */
+int guaco__text_of(PyObject *value, struct guaco_slice *slice);
 
 /* ---- queue_functions.c ---- */
 

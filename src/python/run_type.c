@@ -8,8 +8,11 @@
  *         due_ms: int; expires_ms: int; priority: int; timeout_ms: int
  *         def remaining_ms(self) -> int | None: ...
  *         def event(self, body: bytes, /) -> None: ...
- *         def finish(self, kind: int, body: bytes | None,
- *                    retry_delay_ms: int = -1, /) -> bool: ...
+ *         members: int; why: int
+ *         def finish(self, kind: int, body: bytes | None = None,
+ *                    retry_delay_ms: int = -1,
+ *                    follow: tuple[tuple, ...] | None = None,
+ *                    pass_on: bool = False, /) -> bool: ...
  *
  * Threads: one thread at a time runs it; the GIL guards `run`, which is NULL
  * once finish() was called and means nothing once the worker is closed.
@@ -59,6 +62,8 @@ enum number {
     RUN_EXPIRES_MS,
     RUN_PRIORITY,
     RUN_TIMEOUT_MS,
+    RUN_MEMBERS,
+    RUN_WHY,
 };
 
 static long long
@@ -75,6 +80,8 @@ number_of(const struct guaco_run *run, enum number which)
     case RUN_EXPIRES_MS: return task->expires_ms;
     case RUN_PRIORITY: return task->priority;
     case RUN_TIMEOUT_MS: return task->timeout_ms;
+    case RUN_MEMBERS: return guaco_run_members(run);
+    case RUN_WHY: return guaco_run_why(run);
     }
     return 0;
 }
@@ -177,52 +184,81 @@ run_event(RunObject *self, PyObject *body)
 }
 
 PyDoc_STRVAR(run_finish_doc,
-             "finish($self, kind, body=None, retry_delay_ms=-1, /)\n--\n\n"
+             "finish($self, kind, body=None, retry_delay_ms=-1, follow=None,\n"
+             "       pass_on=False, /)\n--\n\n"
              "End the run: kind is a guaco_outcome_kind, body the result's\n"
-             "bytes or None to keep none.  True when the task will run again.");
+             "bytes or None to keep none; follow, a tuple of tasks (put's\n"
+             "arguments), is put in the same step if this ends the task, and\n"
+             "with pass_on whoever waits for it waits for the first of them.\n"
+             "True when the task will run again.");
+
+/* The arguments of finish() as an outcome: -1 with an exception. */
+static int
+outcome_of(PyObject *const *args, Py_ssize_t nargs,
+           struct guaco_outcome *outcome, struct guaco__task_list *follow)
+{
+    if (nargs < 1 || nargs > 5) {
+        PyErr_SetString(PyExc_TypeError, "finish() takes 1 to 5 arguments");
+        return -1;
+    }
+    long kind = PyLong_AsLong(args[0]);
+    if (kind == -1 && PyErr_Occurred())
+        return -1;
+    if (kind < GUACO_OUTCOME_DONE || kind > GUACO_OUTCOME_RELEASED) {
+        PyErr_SetString(PyExc_ValueError, "no such outcome");
+        return -1;
+    }
+    outcome->kind = (enum guaco_outcome_kind)kind;
+    if (nargs >= 2 && args[1] != Py_None) {
+        if (!PyBytes_Check(args[1])) {
+            PyErr_SetString(PyExc_TypeError, "a result's body is bytes");
+            return -1;
+        }
+        outcome->keep = true;
+        outcome->body.at = PyBytes_AS_STRING(args[1]);
+        outcome->body.len = (size_t)PyBytes_GET_SIZE(args[1]);
+    }
+    if (nargs >= 3) {
+        outcome->retry_delay_ms = PyLong_AsLongLong(args[2]);
+        if (outcome->retry_delay_ms == -1 && PyErr_Occurred())
+            return -1;
+    }
+    if (nargs == 5) {
+        int pass_on = PyObject_IsTrue(args[4]);
+        if (pass_on < 0)
+            return -1;
+        outcome->pass_on = pass_on != 0;
+    }
+    if (nargs < 4 || args[3] == Py_None)
+        return 0;
+    if (!PyTuple_CheckExact(args[3])) {
+        PyErr_SetString(PyExc_TypeError, "follow is a tuple of tasks");
+        return -1;
+    }
+    if (guaco__task_list_init(follow, args[3]) < 0)
+        return -1;
+    outcome->follow = follow->tasks;
+    outcome->follow_count = follow->n;
+    return 0;
+}
 
 static PyObject *
 run_finish(RunObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     struct guaco_outcome outcome = {.retry_delay_ms = -1};
+    struct guaco__task_list follow = {0};
     struct guaco_run *run = self->run;
 
-    if (run_get(self) == NULL)
+    if (run_get(self) == NULL || outcome_of(args, nargs, &outcome, &follow) < 0)
         return NULL;
-    if (nargs < 1 || nargs > 3) {
-        PyErr_SetString(PyExc_TypeError, "finish() takes 1 to 3 arguments");
-        return NULL;
-    }
-    long kind = PyLong_AsLong(args[0]);
-    if (kind == -1 && PyErr_Occurred())
-        return NULL;
-    if (kind < GUACO_OUTCOME_DONE || kind > GUACO_OUTCOME_RELEASED) {
-        PyErr_SetString(PyExc_ValueError, "no such outcome");
-        return NULL;
-    }
-    outcome.kind = (enum guaco_outcome_kind)kind;
-    if (nargs >= 2 && args[1] != Py_None) {
-        if (!PyBytes_Check(args[1])) {
-            PyErr_SetString(PyExc_TypeError, "a result's body is bytes");
-            return NULL;
-        }
-        outcome.keep = true;
-        outcome.body.at = PyBytes_AS_STRING(args[1]);
-        outcome.body.len = (size_t)PyBytes_GET_SIZE(args[1]);
-    }
-    if (nargs == 3) {
-        outcome.retry_delay_ms = PyLong_AsLongLong(args[2]);
-        if (outcome.retry_delay_ms == -1 && PyErr_Occurred())
-            return NULL;
-    }
 
     struct guaco_error err = {0};
     enum guaco_run_end end = GUACO_RUN_ENDED;
     int rc;
     self->run = NULL; /* another thread must not finish it too */
     Py_BEGIN_ALLOW_THREADS rc = guaco_run_finish(run, &outcome, &end, &err);
-    Py_END_ALLOW_THREADS if (rc < 0)
-    {
+    Py_END_ALLOW_THREADS guaco__task_list_release(&follow);
+    if (rc < 0) {
         self->run = run;
         return guaco_raise(self->st, rc, &err);
     }
@@ -268,6 +304,8 @@ static PyGetSetDef run_attributes[] = {
     NUMBER("expires_ms", RUN_EXPIRES_MS, "Its last start; 0: none."),
     NUMBER("priority", RUN_PRIORITY, "Higher first."),
     NUMBER("timeout_ms", RUN_TIMEOUT_MS, "The limit of a run; 0: none."),
+    NUMBER("members", RUN_MEMBERS, "How many tasks joined this one."),
+    NUMBER("why", RUN_WHY, "Why it was told to end, a GUACO_E_*; or 0."),
     {"queue", (getter)run_get_queue, NULL, "The queue's name.", NULL},
     {"name", (getter)run_get_name, NULL, "The task's name.", NULL},
     {"headers", (getter)run_get_headers, NULL, "The headers' bytes.", NULL},

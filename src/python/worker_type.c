@@ -267,6 +267,68 @@ worker_next(WorkerObject *self, PyObject *timeout)
     return result;
 }
 
+enum { BATCH_MAX = 4096 }; /* as many slots as a worker may have */
+
+/* A list of Runs; those that find no place in it go back. */
+static PyObject *
+runs_to_python(WorkerObject *self, struct guaco_run **runs, size_t n)
+{
+    struct guaco_outcome released = {.kind = GUACO_OUTCOME_RELEASED};
+    PyObject *list = PyList_New(0);
+
+    for (size_t i = 0; i < n; i++) {
+        PyObject *run =
+            list == NULL ? NULL
+                         : guaco__run_new(self->st, (PyObject *)self, runs[i]);
+        if (run == NULL)
+            guaco_run_finish(runs[i], &released, NULL, NULL);
+        if (run == NULL || PyList_Append(list, run) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(run);
+    }
+    return list;
+}
+
+PyDoc_STRVAR(worker_next_batch_doc,
+             "next_batch($self, timeout_ms, most, /)\n--\n\n"
+             "As next(), but up to `most` runs of one name, those that were\n"
+             "claimed together; an empty list: none came.");
+
+static PyObject *
+worker_next_batch(WorkerObject *self, PyObject *args)
+{
+    long long timeout_ms;
+    unsigned most;
+
+    if (!PyArg_ParseTuple(args, "LI:next_batch", &timeout_ms, &most))
+        return NULL;
+    if (most < 1 || most > BATCH_MAX) {
+        PyErr_Format(PyExc_ValueError, "a batch has 1 to %d tasks", BATCH_MAX);
+        return NULL;
+    }
+    struct guaco_run **runs = calloc(most, sizeof *runs);
+    if (runs == NULL)
+        return PyErr_NoMemory();
+    struct guaco_worker *worker = worker_enter(self);
+    if (worker == NULL) {
+        free(runs);
+        return NULL;
+    }
+    struct guaco_error err = {0};
+    size_t n = 0;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS rc =
+        guaco_worker_next_batch(worker, timeout_ms, most, runs, &n, &err);
+    Py_END_ALLOW_THREADS worker_leave(self);
+    PyObject *list = NULL;
+    if (rc == GUACO_OK || rc == GUACO_E_AGAIN || rc == GUACO_E_CLOSED)
+        list = runs_to_python(self, runs, n);
+    else
+        guaco_raise(self->st, rc, &err);
+    free(runs);
+    return list;
+}
+
 static PyObject *
 worker_drain(WorkerObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -318,6 +380,8 @@ worker_stats(WorkerObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef worker_methods[] = {
     {"next", (PyCFunction)worker_next, METH_O, worker_next_doc},
+    {"next_batch", (PyCFunction)worker_next_batch, METH_VARARGS,
+     worker_next_batch_doc},
     {"drain", (PyCFunction)worker_drain, METH_NOARGS,
      "drain($self, /)\n--\n\nClaim no more; what runs may go on."},
     {"join", (PyCFunction)worker_join, METH_O, worker_join_doc},

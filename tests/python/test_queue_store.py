@@ -76,6 +76,7 @@ def test_an_enqueued_task_waits_in_the_store(queue: Queue) -> None:
         "dead": 0,
         "results": 0,
         "recurring": 0,
+        "held": 0,
     }
     (row,) = queue.list()
     assert (row["args"], row["kwargs"]) == ([1], {"b": "x"})

@@ -74,6 +74,8 @@ PUBLIC = {
     "schedule": "queue",
     "worker": "queue",
     "keeper": "queue",
+    "payload": "queue",
+    "call": "queue",
     "profile": "profile",
 }
 

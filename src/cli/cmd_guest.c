@@ -11,12 +11,11 @@
  */
 
 #include "command.h"
+#include "guest.h"
 
 #include <assert.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,33 +76,6 @@ first_of(const struct guaco__json *object, const char *name)
                : list->as.items.first;
 }
 
-/* Send {"event": name, key: ...}; a supervisor that is gone is noticed by the
- * end of the channel. */
-static void
-send_event(struct guest *g, const char *name, const char *text)
-{
-    struct guaco__json_writer w;
-    struct guaco__buf out;
-
-    guaco__buf_init(&out, GUACO__CHANNEL_MESSAGE_MAX);
-    guaco__json_begin(&w, &out);
-    guaco__json_open(&w, '{');
-    guaco__json_name(&w, "event");
-    guaco__json_put_text(&w, name);
-    if (text != NULL) {
-        guaco__json_name(&w, "text");
-        guaco__json_put_text(&w, text);
-    } else {
-        guaco__json_name(&w, "pid");
-        guaco__json_put_int(&w, getpid());
-    }
-    guaco__json_close(&w, '}');
-    if (guaco__json_end(&w) == GUACO_OK)
-        guaco__channel_send(g->channel, guaco__buf_data(&out), out.len, NULL,
-                            0);
-    guaco__buf_release(&out);
-}
-
 static void
 on_drained(void *ctx)
 {
@@ -118,7 +90,7 @@ drain(struct guest *g)
     if (g->is_draining)
         return;
     g->is_draining = true;
-    send_event(g, "draining", NULL);
+    guest_send(g->channel, "draining", NULL);
     guaco__server_drain(g->server, g->grace_ms, on_drained, g);
 }
 
@@ -139,7 +111,9 @@ take_access_log(struct guest *g, int fd, struct guaco_error *err)
 static void
 on_exhausted(void *ctx)
 {
-    send_event(ctx, "exhausted", NULL);
+    const struct guest *g = ctx;
+
+    guest_send(g->channel, "exhausted", NULL);
 }
 
 static int
@@ -267,24 +241,11 @@ read_hello(struct guest *g, struct guaco_error *err)
     return rc;
 }
 
-/* A number of seconds; negative when there is none. */
-static double
-take_seconds(const struct guest *g, const char *name)
-{
-    const struct guaco__json *value = guaco__json_get(g->options, name);
-
-    if (value != NULL && value->type == GUACO__JSON_INT)
-        return (double)value->as.integer;
-    if (value != NULL && value->type == GUACO__JSON_REAL)
-        return value->as.real;
-    return -1;
-}
-
-/* The same as milliseconds. */
+/* A number of seconds as milliseconds. */
 static uint32_t
 take_ms(const struct guest *g, const char *name, uint32_t otherwise)
 {
-    double seconds = take_seconds(g, name);
+    double seconds = guest_seconds(g->options, name, -1);
 
     if (seconds < 0 || seconds > UINT32_MAX / 1000)
         return otherwise;
@@ -406,7 +367,7 @@ take_statics(const struct guest *g, struct guaco__statics *statics,
              struct guaco_error *err)
 {
     const char *index = guaco__json_text(g->options, "static_index", "");
-    double max_age = take_seconds(g, "static_max_age");
+    double max_age = guest_seconds(g->options, "static_max_age", -1);
 
     statics->hashes_are_for_ever =
         guaco__json_bool(g->options, "static_immutable", false);
@@ -473,55 +434,23 @@ take_options(struct guest *g, struct guaco__server_options *options,
 
 /* ---- the shared object ---- */
 
-/* "./hello.so:arg" as path and argument; a path without a slash is looked up
- * in the application's folder, not where the system keeps its libraries. */
-static int
-split_target(const struct guest *g, char path[PATH_MAX], const char **arg,
-             struct guaco_error *err)
-{
-    const char *target = guaco__json_text(g->hello, "target", "");
-    const char *folder = guaco__json_text(g->options, "app_dir", ".");
-    const char *end = strstr(target, ".so:");
-    size_t len = end == NULL ? strlen(target) : (size_t)(end + 3 - target);
-    int n;
-
-    *arg = end == NULL ? "" : end + 4;
-    if (target[0] == '/')
-        folder = "";
-    n = snprintf(path, PATH_MAX, "%s%s%.*s", folder, *folder ? "/" : "",
-                 (int)len, target);
-    if (len == 0 || n < 0 || n >= PATH_MAX)
-        return guaco_fail(err, GUACO_E_INVALID, 0, "no such target: %s",
-                          target);
-    return GUACO_OK;
-}
-
 static int
 load(struct guest *g, struct guaco_error *err)
 {
-    char path[PATH_MAX];
     const char *arg;
     guaco_guest_open_fn *open_fn;
-    void *object;
     void *symbol;
-    int rc = split_target(g, path, &arg, err);
+    int rc = guest_load(g->hello, GUACO_GUEST_SYMBOL, &symbol, &arg, err);
 
     if (rc < 0)
         return rc;
-    object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (object == NULL)
-        return guaco_fail(err, GUACO_E_MISSING, 0, "%s", dlerror());
-    symbol = dlsym(object, GUACO_GUEST_SYMBOL);
-    if (symbol == NULL)
-        return guaco_fail(err, GUACO_E_MISSING, 0,
-                          "%s exports no " GUACO_GUEST_SYMBOL, path);
     /* ISO C has no cast from an object to a function pointer; POSIX says that
      * the bytes are the same */
     memcpy(&open_fn, &symbol, sizeof(open_fn));
     rc = open_fn(&g->app, arg, err);
     if (rc == GUACO_OK && (g->app == NULL || g->app->ops == NULL))
-        return guaco_fail(err, GUACO_E_INVALID, 0, "%s gave no application",
-                          path);
+        return guaco_fail(err, GUACO_E_INVALID, 0,
+                          "the guest gave no application");
     return rc;
 }
 
@@ -624,28 +553,11 @@ release(struct guest *g)
     free(g->message);
 }
 
-/* The channel's descriptor, or -1. */
-static int
-find_channel(void)
-{
-    const char *text = getenv(GUACO__CHANNEL_VARIABLE);
-    char *end;
-    long fd;
-
-    if (text == NULL || *text == '\0')
-        return -1;
-    fd = strtol(text, &end, 10);
-    if (*end != '\0' || fd < 0 || fd > INT_MAX || fcntl((int)fd, F_GETFD) < 0)
-        return -1;
-    fcntl((int)fd, F_SETFD, FD_CLOEXEC);
-    return (int)fd;
-}
-
 int
 guaco__command_guest(const struct guaco__command *command,
                      const char *const *args, size_t count)
 {
-    struct guest g = {.channel = find_channel(),
+    struct guest g = {.channel = guest_channel(),
                       .signals = -1,
                       .access_fd = -1,
                       .pulse_fd = -1,
@@ -664,10 +576,10 @@ guaco__command_guest(const struct guaco__command *command,
     g.message = malloc(GUACO__CHANNEL_MESSAGE_MAX);
     if (g.message == NULL || start(&g, &err) < 0) {
         guaco__log(&g.log, GUACO_LOG_ERROR, "guest", "%s", err.text);
-        send_event(&g, "failed", err.text);
+        guest_send(g.channel, "failed", err.text);
         code = GUACO__EXIT_START;
     } else {
-        send_event(&g, "ready", NULL);
+        guest_send(g.channel, "ready", NULL);
         guaco__loop_run(g.loop, GUACO__LOOP_UNTIL_STOPPED);
     }
     release(&g);

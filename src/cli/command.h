@@ -54,6 +54,10 @@ int guaco__command_flamegraph(const struct guaco__command *command,
 int guaco__command_guest(const struct guaco__command *command,
                          const char *const *args, size_t count);
 
+/* cmd_taskguest.c: the same for tasks in C. */
+int guaco__command_taskguest(const struct guaco__command *command,
+                             const char *const *args, size_t count);
+
 /* cmd_keeper.c: keeps one store; started by the supervisor.  0 when told to
  * end, 2, or 3: the store could not be opened. */
 int guaco__command_keeper(const struct guaco__command *command,

@@ -27,6 +27,7 @@ const struct guaco__command guaco__commands[] = {
      guaco__command_page, 0},
     {"_guest", "", "the worker of an application in C", guaco__command_guest,
      0},
+    {"_taskguest", "", "the worker of tasks in C", guaco__command_taskguest, 0},
     {"_keeper", "URL", "the keeper of one store", guaco__command_keeper, 0},
 };
 

@@ -76,13 +76,11 @@ guaco__block_free(struct guaco__block *block, void *at)
         free(at);
         return;
     }
-    for (size_t i = 0; i < block->count; i++) {
-        if (block->pieces[i].from != address - start)
-            continue;
-        block->count--;
-        memmove(&block->pieces[i], &block->pieces[i + 1],
-                (block->count - i) * sizeof(block->pieces[0]));
-        return;
-    }
-    assert(!"a piece that is not live");
+    size_t i = 0;
+    while (i < block->count && block->pieces[i].from != address - start)
+        i++;
+    assert(i < block->count); /* a piece that is live */
+    block->count--;
+    memmove(&block->pieces[i], &block->pieces[i + 1],
+            (block->count - i) * sizeof(block->pieces[0]));
 }

@@ -19,10 +19,11 @@
 bool
 guaco__target_is_guest(const char *target)
 {
-    const char *colon = strrchr(target, ':');
-    size_t len = colon == NULL ? strlen(target) : (size_t)(colon - target);
+    size_t len = strlen(target);
 
-    return len > 3 && memcmp(target + len - 3, ".so", 3) == 0;
+    /* "./tasks.so:sqlite:///x": what follows the first colon is the guest's */
+    return strstr(target, ".so:") != NULL ||
+           (len > 3 && memcmp(target + len - 3, ".so", 3) == 0);
 }
 
 /* ---- the whole tree ---- */

@@ -476,7 +476,9 @@ spawn(struct worker *w, int theirs, struct guaco_error *err)
     const char *python[] = {
         w->tree->python, "-m", "guaco._worker", role, title.slot,
         title.name,      NULL};
-    const char *guest[] = {setup->exe, "_guest",   role,
+    const char *guest_kind =
+        w->slot->role == ROLE_TASKS ? "_taskguest" : "_guest";
+    const char *guest[] = {setup->exe, guest_kind, role,
                            title.slot, title.name, NULL};
     const char *keeper[] = {setup->exe, "_keeper", w->slot->url, NULL, NULL};
     /* Ctrl-C reaches the whole group; only the supervisor shall act on it. */

@@ -64,6 +64,7 @@ class System:
 SYSTEMS = [
     System("guaco, SQLite NORMAL", "app_guaco", "sqlite"),
     System("guaco, SQLite FULL", "app_guaco", "sqlite-full"),
+    System("guaco, Redis", "app_guaco", "redis"),
     System("Huey 3.5, SQLite OFF", "app_huey", "sqlite", ("huey==3.5.4",)),
     System("Huey 3.5, SQLite FULL", "app_huey", "sqlite-full", ("huey==3.5.4",)),
     System("Huey 3.5, Redis", "app_huey", "redis", ("huey==3.5.4", "redis")),

@@ -1,8 +1,8 @@
 /*
  * Fuzz what a Redis server says.  The first byte is the size of the pieces in
  * which the rest comes, the second chooses the op that it answers (or one of
- * each).  Any pieces give the same replies; any answer is taken or refused, and
- * what it gave can be freed.
+ * each), and of two ways to ask it.  Any pieces give the same replies; any
+ * answer is taken or refused, and what it gave can be freed.
  */
 
 #include "fuzz.h"
@@ -14,7 +14,7 @@
 #include "queue/redis_int.h"
 
 #define BYTES_MAX (1u << 20)
-#define OPS       (GUACO__OP_REPLAY)
+#define OPS       (GUACO__OP_LAST)
 
 static bool
 is_same(const struct guaco__reply *a, const struct guaco__reply *b)
@@ -62,13 +62,23 @@ struct asked {
     struct guaco__op *all[OPS];
     struct guaco__row rows[8];
     struct guaco__put puts[2];
+    struct guaco_rules rules;
     struct guaco_news news;
     struct guaco_queue_stats stats;
     size_t bytes;
 };
 
 static void
-ask(struct asked *asked)
+count_key(void *ctx, struct guaco_slice key, struct guaco_slice value)
+{
+    size_t *bytes = ctx;
+
+    *bytes += key.len + value.len;
+}
+
+/* `is_odd`: the other of two ways to ask some of them. */
+static void
+ask(struct asked *asked, bool is_odd)
 {
     memset(asked, 0, sizeof *asked);
     for (size_t i = 0; i < OPS; i++) {
@@ -76,6 +86,13 @@ ask(struct asked *asked)
         asked->all[i] = &asked->ops[i];
     }
     asked->ops[GUACO__OP_PUT - 1].put = (struct guaco__op_put){asked->puts, 2};
+    if (is_odd)
+        asked->puts[0].rules = &asked->rules;
+    asked->ops[GUACO__OP_READ - 1].read.members = is_odd;
+    asked->ops[GUACO__OP_KEY - 1].key.verb =
+        is_odd ? GUACO__KEY_ADD : GUACO__KEY_TAKE;
+    asked->ops[GUACO__OP_KEY_LIST - 1].key_list = (struct guaco__op_key_list){
+        .limit = 8, .fn = count_key, .ctx = &asked->bytes};
     asked->ops[GUACO__OP_CLAIM - 1].claim =
         (struct guaco__op_claim){.max = 8, .rows = asked->rows};
     asked->ops[GUACO__OP_READ - 1].read.news = &asked->news;
@@ -86,13 +103,13 @@ ask(struct asked *asked)
 
 static void
 take_answer(struct redis_store *store, const struct guaco__reply *reply,
-            size_t which)
+            size_t which, bool is_odd)
 {
     struct asked asked;
     bool skip[OPS] = {false}, unused;
     struct redis_frame frame = {.count = OPS};
 
-    ask(&asked);
+    ask(&asked, is_odd);
     if (which < OPS)
         frame = (struct redis_frame){.first = which, .count = 1};
     guaco__touched_reset(&store->base.touched);
@@ -100,6 +117,9 @@ take_answer(struct redis_store *store, const struct guaco__reply *reply,
     (void)guaco__redis_answer(store, &frame, asked.all, skip, reply, &unused);
     for (size_t i = 0; i < OPS; i++)
         guaco__op_take_back(&asked.ops[i]);
+    for (struct guaco__list *link;
+         (link = guaco__list_shift(&store->pages)) != NULL;)
+        free(GUACO__OF(link, struct redis_page, link));
 }
 
 int
@@ -114,6 +134,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     MUST(store != NULL);
     pthread_mutex_init(&store->lock, NULL);
+    guaco__list_init(&store->pages);
     MUST(guaco__redis_bell_open(store, NULL) == GUACO_OK);
     MUST(guaco__replies_init(&whole, BYTES_MAX) == GUACO_OK);
     MUST(guaco__replies_init(&pieces, BYTES_MAX) == GUACO_OK);
@@ -125,8 +146,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (rc != GUACO_OK)
             break;
         MUST(is_same(a, b));
-        take_answer(store, a, data[1] % (OPS + 1u));
+        take_answer(store, a, data[1] % 128 % (OPS + 1u), data[1] >= 128);
     }
+    free(store->base.touched.topics);
     guaco__replies_release(&whole);
     guaco__replies_release(&pieces);
     guaco__redis_bell_close(store);

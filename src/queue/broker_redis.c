@@ -255,6 +255,15 @@ tell_rest(struct guaco__op **ops, const bool *skip, size_t n, int rc)
     return GUACO_OK;
 }
 
+static void
+free_pages(struct redis_store *self)
+{
+    struct guaco__list *link;
+
+    while ((link = guaco__list_shift(&self->pages)) != NULL)
+        free(GUACO__OF(link, struct redis_page, link));
+}
+
 static int
 redis_run(struct guaco__store *store, struct guaco__op **ops, size_t n,
           uint64_t deadline_ns, struct guaco_error *err)
@@ -276,6 +285,7 @@ redis_run(struct guaco__store *store, struct guaco__op **ops, size_t n,
     }
     if (rc != GUACO_OK)
         rc = tell_rest(ops, skip, n, rc);
+    free_pages(self);
     pthread_mutex_unlock(&self->talk);
     guaco__redis_bell_flush(self);
     return rc;
@@ -351,6 +361,7 @@ redis_open(struct guaco__store *store, const char *rest,
     struct redis_store *self = self_of(store);
 
     guaco__redis_link_init(&self->link);
+    guaco__list_init(&self->pages);
     guaco__buf_init(&self->frame.args, ARGS_MAX);
     guaco__buf_init(&self->out, ARGS_MAX + (16u << 20));
     pthread_mutex_init(&self->talk, NULL);
@@ -381,6 +392,7 @@ redis_open(struct guaco__store *store, const char *rest,
 
 const struct guaco__store_ops guaco__store_redis = {
     .scheme = "redis",
+    .has_rules = true,
     .size = sizeof(struct redis_store),
     .open = redis_open,
     .close = redis_close,

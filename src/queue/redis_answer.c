@@ -5,9 +5,6 @@
 
 #include "redis_int.h"
 
-#define NUMBER_MAX (INT64_C(1) << 53) /* what Lua counts exactly */
-#define COUNT_MAX  INT64_C(0xffffffff)
-
 /* The answers being read. */
 struct reading {
     struct redis_store *self;
@@ -17,18 +14,13 @@ struct reading {
     bool unused;
 };
 
-static bool
-number_at(const struct guaco__reply *reply, size_t i, int64_t max, int64_t *out)
-{
-    return guaco__reply_number(guaco__reply_at(reply, i), 0, max, out);
-}
-
 /* An op's own rc. */
 static bool
 is_own(int64_t rc)
 {
     return rc == GUACO_OK || rc == GUACO_E_LOST || rc == GUACO_E_MISSING ||
-           rc == GUACO_E_STATE || rc == GUACO_E_LIMIT;
+           rc == GUACO_E_STATE || rc == GUACO_E_LIMIT ||
+           rc == GUACO_E_INVALID || rc == GUACO_E_EXISTS;
 }
 
 /* An answer that is an rc and nothing else. */
@@ -43,6 +35,25 @@ take_rc(const struct guaco__reply *reply, int *rc)
     return GUACO_OK;
 }
 
+/* {id, existed, ...} of puts with rules. */
+static int
+take_ruled(const struct guaco__reply *reply, struct guaco__put *puts, size_t n)
+{
+    int64_t id, existed;
+
+    if (reply->count != 2 * n)
+        return GUACO_E_PROTO;
+    for (size_t i = 0; i < n; i++) {
+        if (!guaco__reply_number(reply->items[2 * i], 1, REDIS_NUMBER_MAX,
+                                 &id) ||
+            !guaco__reply_count_at(reply, 2 * i + 1, 1, &existed))
+            return GUACO_E_PROTO;
+        puts[i].id = (uint64_t)id;
+        puts[i].existed = existed == 1;
+    }
+    return GUACO_OK;
+}
+
 /* An rc, or a text: the first of the ids of `n` puts. */
 static int
 take_ids(const struct guaco__reply *reply, struct guaco__put *puts, size_t n,
@@ -50,11 +61,16 @@ take_ids(const struct guaco__reply *reply, struct guaco__put *puts, size_t n,
 {
     int64_t first;
 
+    *rc = GUACO_OK;
+    if (reply != NULL && reply->kind == GUACO__REPLY_LIST)
+        return guaco__redis_are_ruled(puts, n) ? take_ruled(reply, puts, n)
+                                               : GUACO_E_PROTO;
     if (reply == NULL || reply->kind != GUACO__REPLY_TEXT)
         return take_rc(reply, rc);
-    if (!guaco__reply_number(reply, 1, NUMBER_MAX, &first))
+    if (guaco__redis_are_ruled(puts, n))
         return GUACO_E_PROTO;
-    *rc = GUACO_OK;
+    if (!guaco__reply_number(reply, 1, REDIS_NUMBER_MAX, &first))
+        return GUACO_E_PROTO;
     for (size_t i = 0; i < n; i++)
         puts[i].id = (uint64_t)first + i;
     return GUACO_OK;
@@ -76,12 +92,12 @@ dup_slice(struct guaco_slice slice)
 static bool
 take_counts(struct guaco_slice text, struct guaco__row *row, int64_t *fourth)
 {
-    int64_t attempt, failures, deaths, priority;
+    int64_t attempt, failures, deaths, priority, members;
 
-    if (!guaco__text_number(&text, 0, COUNT_MAX, &attempt) ||
-        !guaco__text_number(&text, 0, COUNT_MAX, &failures) ||
-        !guaco__text_number(&text, 0, COUNT_MAX, &deaths) ||
-        !guaco__text_number(&text, 0, NUMBER_MAX, fourth) ||
+    if (!guaco__text_number(&text, 0, REDIS_COUNT_MAX, &attempt) ||
+        !guaco__text_number(&text, 0, REDIS_COUNT_MAX, &failures) ||
+        !guaco__text_number(&text, 0, REDIS_COUNT_MAX, &deaths) ||
+        !guaco__text_number(&text, 0, REDIS_NUMBER_MAX, fourth) ||
         !guaco__text_number(&text, -GUACO_TASK_PRIORITY_MAX,
                             GUACO_TASK_PRIORITY_MAX, &priority))
         return false;
@@ -89,6 +105,31 @@ take_counts(struct guaco_slice text, struct guaco__row *row, int64_t *fourth)
     row->failures = (uint32_t)failures;
     row->deaths = (uint32_t)deaths;
     row->priority = (int32_t)priority;
+    row->has_rules = text.len > 0;
+    if (!row->has_rules)
+        return true;
+    if (!guaco__text_number(&text, 0, REDIS_COUNT_MAX, &members) ||
+        text.len > 0)
+        return false;
+    row->members = (uint32_t)members;
+    return true;
+}
+
+/* A stored task's envelope, behind its queue and its priority. */
+static bool
+take_envelope(const struct guaco__reply *reply, struct guaco_slice *envelope)
+{
+    struct guaco_slice text;
+
+    if (!guaco__reply_text(reply, &text))
+        return false;
+    *envelope = (struct guaco_slice){0};
+    if (text.len == 0) /* it ended meanwhile */
+        return true;
+    size_t head = 3 + (size_t)(unsigned char)text.at[0];
+    if (text.len < head)
+        return false;
+    *envelope = (struct guaco_slice){text.at + head, text.len - head};
     return true;
 }
 
@@ -101,9 +142,10 @@ take_row(struct guaco__op_claim *claim, const struct guaco__reply *reply,
     int64_t id, flags;
 
     if (claim->count >= claim->max ||
-        !guaco__reply_number(guaco__reply_at(reply, i), 1, NUMBER_MAX, &id) ||
+        !guaco__reply_number(guaco__reply_at(reply, i), 1, REDIS_NUMBER_MAX,
+                             &id) ||
         !guaco__reply_text(guaco__reply_at(reply, i + 1), &counts) ||
-        !guaco__reply_text(guaco__reply_at(reply, i + 2), &envelope) ||
+        !take_envelope(guaco__reply_at(reply, i + 2), &envelope) ||
         !take_counts(counts, &row, &flags) || row.attempt == 0)
         return GUACO_E_PROTO;
     row.id = (uint64_t)id;
@@ -121,16 +163,18 @@ take_claim(const struct guaco__reply *reply, struct guaco__op *op,
            int64_t now_ms)
 {
     struct guaco__op_claim *claim = &op->claim;
-    int64_t more, suspects;
+    int64_t more, suspects, revokes;
     int rc = take_rc(guaco__reply_at(reply, 0), &op->rc);
 
-    if (rc != GUACO_OK || !number_at(reply, 1, 2, &more) ||
-        !number_at(reply, 2, 1, &suspects) || reply->count % 3 != 0)
+    if (rc != GUACO_OK || !guaco__reply_count_at(reply, 1, 2, &more) ||
+        !guaco__reply_count_at(reply, 2, 1, &suspects) ||
+        !guaco__reply_count_at(reply, 3, 1, &revokes) || reply->count % 3 != 1)
         return GUACO_E_PROTO;
     claim->count = 0;
     claim->more = more > 0;
     claim->suspects = suspects > 0;
-    for (size_t i = 3; i < reply->count && rc == GUACO_OK; i += 3)
+    claim->revokes = revokes > 0;
+    for (size_t i = 4; i < reply->count && rc == GUACO_OK; i += 3)
         rc = take_row(claim, reply, i, now_ms);
     return rc;
 }
@@ -164,18 +208,50 @@ take_reap(const struct guaco__reply *reply, struct guaco__op *op)
 
     if (rc != GUACO_OK || op->rc != GUACO_OK)
         return rc;
-    if (!number_at(reply, 1, COUNT_MAX, &returned))
+    if (!guaco__reply_count_at(reply, 1, REDIS_COUNT_MAX, &returned))
         return GUACO_E_PROTO;
     reap->returned = (uint32_t)returned;
     reap->dead = malloc((reply->count + 1) * sizeof *reap->dead);
     if (reap->dead == NULL)
         return GUACO_E_NOMEM;
     for (size_t i = 2; i < reply->count; i++) {
-        if (!guaco__reply_number(reply->items[i], 1, NUMBER_MAX, &id))
+        if (!guaco__reply_number(reply->items[i], 1, REDIS_NUMBER_MAX, &id))
             return GUACO_E_PROTO;
         reap->dead[reap->dead_count++] = (uint64_t)id;
     }
     return GUACO_OK;
+}
+
+static int
+take_renew(const struct guaco__reply *reply, struct guaco__op *op)
+{
+    struct guaco__op_owner *owner = &op->owner;
+    int64_t id;
+    int rc = take_rc(guaco__reply_at(reply, 0), &op->rc);
+
+    owner->canceled = NULL;
+    owner->canceled_count = 0;
+    if (rc != GUACO_OK || reply->count == 1)
+        return rc;
+    owner->canceled = malloc(reply->count * sizeof *owner->canceled);
+    if (owner->canceled == NULL)
+        return GUACO_E_NOMEM;
+    for (size_t i = 1; i < reply->count; i++) {
+        if (!guaco__reply_number(reply->items[i], 1, REDIS_NUMBER_MAX, &id))
+            return GUACO_E_PROTO;
+        owner->canceled[owner->canceled_count++] = (uint64_t)id;
+    }
+    return GUACO_OK;
+}
+
+/* 1: it was canceled and has ended so. */
+static int
+take_release(const struct guaco__reply *reply, struct guaco__op *op)
+{
+    int64_t number;
+
+    op->release.ended = guaco__reply_number(reply, 1, 1, &number);
+    return op->release.ended ? GUACO_OK : take_rc(reply, &op->rc);
 }
 
 /* "PID PID_START PID_SPACE BOOT_ID"; its lease alone tells of one of another
@@ -187,10 +263,11 @@ take_owner(struct redis_store *self, const struct guaco__reply *reply, size_t i,
     struct guaco_slice text;
     int64_t id, pid, start, space, expired, holds;
 
-    if (!guaco__reply_number(guaco__reply_at(reply, i), 1, NUMBER_MAX, &id) ||
+    if (!guaco__reply_number(guaco__reply_at(reply, i), 1, REDIS_NUMBER_MAX,
+                             &id) ||
         !guaco__reply_text(guaco__reply_at(reply, i + 1), &text) ||
-        !number_at(reply, i + 2, 2, &expired) ||
-        !number_at(reply, i + 3, 1, &holds) ||
+        !guaco__reply_count_at(reply, i + 2, 2, &expired) ||
+        !guaco__reply_count_at(reply, i + 3, 1, &holds) ||
         !guaco__text_number(&text, 0, INT32_MAX, &pid) ||
         !guaco__text_number(&text, 0, INT64_MAX, &start) ||
         !guaco__text_number(&text, 0, INT64_MAX, &space))
@@ -230,163 +307,15 @@ take_owners(struct redis_store *self, const struct guaco__reply *reply,
     return GUACO_OK;
 }
 
-/* ---- results and events ---- */
-
-static uint64_t
-big_endian(const char *at, size_t n)
-{
-    uint64_t value = 0;
-
-    for (size_t i = 0; i < n; i++)
-        value = value << 8 | (unsigned char)at[i];
-    return value;
-}
-
-/* struct '>BI4I8I4B': state, attempt, finished ms, bytes of the body, of the
- * queue; then queue, body, reason. */
-static int
-take_result(struct guaco_slice text, uint64_t id, struct guaco_news *news)
-{
-    const size_t head = 18;
-
-    if (text.len == 0)
-        return GUACO_OK;
-    if (text.len < head)
-        return GUACO_E_PROTO;
-    size_t queue = (unsigned char)text.at[17];
-    size_t body = (size_t)big_endian(text.at + 13, 4);
-    if (text.len - head < queue || text.len - head - queue < body)
-        return GUACO_E_PROTO;
-    uint64_t finished = big_endian(text.at + 5, 8);
-    unsigned state = (unsigned char)text.at[0];
-    if (state < GUACO_TASK_DONE || state > GUACO_TASK_DEAD ||
-        finished > INT64_MAX)
-        return GUACO_E_PROTO;
-    const char *at = text.at + head + queue;
-    struct guaco_result result = {
-        .id = id,
-        .state = (enum guaco_task_state)state,
-        .attempt = (uint32_t)big_endian(text.at + 1, 4),
-        .finished_ms = (int64_t)finished,
-        .body = {at, body},
-        .reason = {at + body, text.len - head - queue - body},
-    };
-    return guaco__news_result(news, &result);
-}
-
-static int
-take_news(const struct guaco__reply *reply, struct guaco__op_read *read)
-{
-    struct guaco_slice text;
-
-    for (size_t i = 1; i < reply->count; i++) {
-        if (!guaco__reply_text(reply->items[i], &text) || text.len < 4)
-            return GUACO_E_PROTO;
-        const struct guaco_slice body = {text.at + 4, text.len - 4};
-        int rc = guaco__news_event(read->news, (uint32_t)big_endian(text.at, 4),
-                                   body);
-        if (rc != GUACO_OK)
-            return rc;
-    }
-    if (!guaco__reply_text(guaco__reply_at(reply, 0), &text))
-        return GUACO_E_PROTO;
-    return take_result(text, read->id, read->news);
-}
-
-/* ---- recurring tasks ---- */
-
-#define DEF_ITEMS \
-    9 /* queue, name, spec, zone, catch up, generation, priority,
-                       last, envelope */
-
-static bool
-take_def(const struct guaco__reply *reply, size_t i, struct guaco__recur *def)
-{
-    int64_t catch_up, generation, priority;
-
-    *def = (struct guaco__recur){0};
-    struct guaco_slice text;
-    bool ok = guaco__reply_text(guaco__reply_at(reply, i), &def->queue) &&
-              def->queue.len <= GUACO_QUEUE_NAME_MAX &&
-              guaco__reply_text(guaco__reply_at(reply, i + 1), &def->name) &&
-              guaco__reply_text(guaco__reply_at(reply, i + 2), &def->spec) &&
-              guaco__reply_text(guaco__reply_at(reply, i + 3), &def->zone) &&
-              number_at(reply, i + 4, GUACO_CATCH_UP_ALL, &catch_up) &&
-              guaco__reply_text(guaco__reply_at(reply, i + 5), &text) &&
-              guaco__reply_number(guaco__reply_at(reply, i + 6),
-                                  -GUACO_TASK_PRIORITY_MAX,
-                                  GUACO_TASK_PRIORITY_MAX, &priority) &&
-              guaco__reply_number(guaco__reply_at(reply, i + 7), -NUMBER_MAX,
-                                  NUMBER_MAX, &def->last_ms) &&
-              guaco__reply_text(guaco__reply_at(reply, i + 8), &def->envelope);
-    if (!ok || catch_up < GUACO_CATCH_UP_SKIP)
-        return false;
-    /* Of any 64 bits: ten digits, and ten more. */
-    struct guaco_slice high = {text.at, text.len < 10 ? text.len : 10};
-    struct guaco_slice low = {text.at + high.len, text.len - high.len};
-    int64_t tail;
-    if (text.len != 20 ||
-        !guaco__text_number(&high, 0, 1844674407, &generation) ||
-        !guaco__text_number(&low, 0, INT64_C(9999999999), &tail))
-        return false;
-    def->generation =
-        (uint64_t)generation * UINT64_C(10000000000) + (uint64_t)tail;
-    def->catch_up = (enum guaco_catch_up)catch_up;
-    def->priority = (int32_t)priority;
-    return true;
-}
-
-static struct guaco_slice
-copy_to(char **at, struct guaco_slice from)
-{
-    struct guaco_slice copy = {*at, from.len};
-
-    if (from.len > 0)
-        memcpy(*at, from.at, from.len);
-    *at += from.len;
-    return copy;
-}
-
-static int
-take_defs(const struct guaco__reply *reply, struct guaco__op_recur_list *list)
-{
-    size_t n = reply->count / DEF_ITEMS, bytes = 0;
-    struct guaco__recur def;
-
-    if (reply->count % DEF_ITEMS != 0)
-        return GUACO_E_PROTO;
-    for (size_t i = 0; i < n; i++) {
-        if (!take_def(reply, i * DEF_ITEMS, &def))
-            return GUACO_E_PROTO;
-        bytes += def.queue.len + def.name.len + def.spec.len + def.zone.len +
-                 def.envelope.len;
-    }
-    list->all = malloc(n * sizeof *list->all + bytes + 1);
-    if (list->all == NULL)
-        return GUACO_E_NOMEM;
-    char *at = (char *)(list->all + n);
-    for (size_t i = 0; i < n; i++) {
-        (void)take_def(reply, i * DEF_ITEMS, &def);
-        def.queue = copy_to(&at, def.queue);
-        def.name = copy_to(&at, def.name);
-        def.spec = copy_to(&at, def.spec);
-        def.zone = copy_to(&at, def.zone);
-        def.envelope = copy_to(&at, def.envelope);
-        list->all[i] = def;
-    }
-    list->n = n;
-    return GUACO_OK;
-}
-
 /* ---- looking after ---- */
 
 static int
 take_stats(const struct guaco__reply *reply, struct guaco_queue_stats *stats)
 {
-    int64_t numbers[6];
+    int64_t numbers[8];
 
-    for (size_t i = 0; i < 6; i++)
-        if (!number_at(reply, i, NUMBER_MAX, &numbers[i]))
+    for (size_t i = 0; i < 8; i++)
+        if (!guaco__reply_count_at(reply, i, REDIS_NUMBER_MAX, &numbers[i]))
             return GUACO_E_PROTO;
     *stats = (struct guaco_queue_stats){
         .waiting = (uint64_t)numbers[0],
@@ -395,6 +324,8 @@ take_stats(const struct guaco__reply *reply, struct guaco_queue_stats *stats)
         .dead = (uint64_t)numbers[3],
         .results = (uint64_t)numbers[4],
         .recurring = (uint64_t)numbers[5],
+        .held = (uint64_t)numbers[6],
+        .is_paused = numbers[7] == 1,
     };
     return GUACO_OK;
 }
@@ -406,16 +337,16 @@ take_page(const struct guaco__reply *reply, struct guaco__op_list *list,
 {
     int64_t flag, id;
 
-    if (!number_at(reply, 0, 1, &flag) || reply->count % 4 != 1)
+    if (!guaco__reply_count_at(reply, 0, 1, &flag) || reply->count % 4 != 1)
         return GUACO_E_PROTO;
     *more = flag == 1;
     for (size_t i = 1; i < reply->count; i += 4) {
         struct guaco__row row = {0};
         struct guaco_slice counts;
         if (list->limit == 0 ||
-            !guaco__reply_number(reply->items[i], 1, NUMBER_MAX, &id) ||
+            !guaco__reply_number(reply->items[i], 1, REDIS_NUMBER_MAX, &id) ||
             !guaco__reply_text(guaco__reply_at(reply, i + 1), &counts) ||
-            !guaco__reply_text(guaco__reply_at(reply, i + 2), &row.envelope) ||
+            !take_envelope(guaco__reply_at(reply, i + 2), &row.envelope) ||
             !guaco__reply_text(guaco__reply_at(reply, i + 3), &row.reason) ||
             !take_counts(counts, &row, &row.since_ms))
             return GUACO_E_PROTO;
@@ -438,7 +369,7 @@ take_due(const struct guaco__reply *reply, uint32_t *count, int64_t *next_ms)
     struct guaco_slice text;
     int64_t number;
 
-    if (!number_at(reply, 0, COUNT_MAX, &number))
+    if (!guaco__reply_count_at(reply, 0, REDIS_COUNT_MAX, &number))
         return GUACO_E_PROTO;
     *count = (uint32_t)number;
     *next_ms = INT64_MAX;
@@ -454,7 +385,7 @@ take_count(const struct guaco__reply *reply, uint64_t *count)
 {
     int64_t number;
 
-    if (!guaco__reply_number(reply, 0, NUMBER_MAX, &number))
+    if (!guaco__reply_number(reply, 0, REDIS_NUMBER_MAX, &number))
         return GUACO_E_PROTO;
     *count = (uint64_t)number;
     return GUACO_OK;
@@ -480,7 +411,8 @@ is_to_ask_again(const struct guaco__op *op, const struct guaco__reply *reply)
 {
     if (op->kind != GUACO__OP_READ && op->kind != GUACO__OP_OWNER_LIST &&
         op->kind != GUACO__OP_RECUR_LIST && op->kind != GUACO__OP_STATS &&
-        op->kind != GUACO__OP_LIST)
+        op->kind != GUACO__OP_LIST && op->kind != GUACO__OP_KEY &&
+        op->kind != GUACO__OP_KEY_LIST)
         return false;
     return reply != NULL && reply->kind == GUACO__REPLY_NUMBER;
 }
@@ -490,7 +422,7 @@ take_id(const struct guaco__reply *reply, struct guaco__op *op)
 {
     int64_t id;
 
-    if (!guaco__reply_number(reply, 1, NUMBER_MAX, &id))
+    if (!guaco__reply_number(reply, 1, REDIS_NUMBER_MAX, &id))
         return GUACO_E_PROTO;
     op->owner.owner.id = (uint64_t)id;
     return GUACO_OK;
@@ -522,17 +454,19 @@ take_one(struct reading *in, const struct guaco__reply *reply,
     case GUACO__OP_CLAIM: return take_claim(reply, op, now_ms);
     case GUACO__OP_OWNER_OPEN: return take_id(reply, op);
     case GUACO__OP_OWNER_REAP: return take_reap(reply, op);
-    case GUACO__OP_RELEASE:
-    case GUACO__OP_EVENT:
-    case GUACO__OP_OWNER_RENEW: return take_rc(reply, &op->rc);
+    case GUACO__OP_RELEASE: return take_release(reply, op);
+    case GUACO__OP_EVENT: return take_rc(reply, &op->rc);
+    case GUACO__OP_OWNER_RENEW: return take_renew(reply, op);
     case GUACO__OP_TICK:
         return take_ids(reply, op->tick.tasks, op->tick.n, &op->rc);
     case GUACO__OP_OWNER_LIST:
         return is_list ? take_owners(in->self, reply, op) : GUACO_E_PROTO;
     case GUACO__OP_READ:
-        return is_list ? take_news(reply, &op->read) : GUACO_E_PROTO;
+        return is_list ? guaco__redis_take_news(reply, &op->read)
+                       : GUACO_E_PROTO;
     case GUACO__OP_RECUR_LIST:
-        return is_list ? take_defs(reply, &op->recur_list) : GUACO_E_PROTO;
+        return is_list ? guaco__redis_take_defs(reply, &op->recur_list)
+                       : GUACO_E_PROTO;
     case GUACO__OP_LIST:
         return is_list ? take_page(reply, &op->list, again) : GUACO_E_PROTO;
     case GUACO__OP_STATS: return take_stats(reply, op->stats.stats);
@@ -543,7 +477,6 @@ take_one(struct reading *in, const struct guaco__reply *reply,
     case GUACO__OP_RECUR_SET: return take_stale(reply, op);
     case GUACO__OP_PURGE: return take_count(reply, &op->purge.count);
     case GUACO__OP_REPLAY: return take_replay(reply, op);
-    case GUACO__OP_FINISH:
     case GUACO__OP_IDS:
     case GUACO__OP_CANCEL:
     case GUACO__OP_PAUSE:
@@ -553,12 +486,32 @@ take_one(struct reading *in, const struct guaco__reply *reply,
     case GUACO__OP_LOCK:
     case GUACO__OP_RECUR_PUT:
     case GUACO__OP_RECUR_DROP:
-    case GUACO__OP_RECUR_PAUSE: break; /* the front refuses them */
+    case GUACO__OP_RECUR_PAUSE:
+        return guaco__redis_take_steer(in->self, reply, op, again);
+    case GUACO__OP_FINISH: break;
     }
     return GUACO_E_PROTO;
 }
 
 /* ---- all of them ---- */
+
+static int
+take_topics(struct reading *in)
+{
+    const struct guaco__reply *list = guaco__reply_at(in->reply, 3);
+    struct guaco_slice name;
+    uint64_t topic;
+
+    if (list == NULL || list->kind != GUACO__REPLY_LIST)
+        return GUACO_E_PROTO;
+    for (size_t i = 0; i < list->count; i++) {
+        if (!guaco__reply_text(list->items[i], &name) ||
+            !guaco__redis_topic_read(name, &topic))
+            return GUACO_E_PROTO;
+        guaco__touched_topic(&in->self->base.touched, topic);
+    }
+    return GUACO_OK;
+}
 
 static int
 take_touched(struct reading *in)
@@ -580,12 +533,13 @@ take_touched(struct reading *in)
         if (!guaco__reply_text(list->items[i], &name) ||
             name.len > GUACO_QUEUE_NAME_MAX ||
             touched->n == GUACO__QUEUES_MAX ||
-            !guaco__reply_number(list->items[i + 1], 1, COUNT_MAX, &number))
+            !guaco__reply_number(list->items[i + 1], 1, REDIS_COUNT_MAX,
+                                 &number))
             return GUACO_E_PROTO;
         guaco__touched_ready(touched, name, (uint32_t)number);
         guaco__redis_bell_rang(in->self, name);
     }
-    return GUACO_OK;
+    return take_topics(in);
 }
 
 /* The op cannot have what it was given. */
@@ -647,10 +601,11 @@ guaco__redis_answer(struct redis_store *self, const struct redis_frame *frame,
                     struct guaco__op **ops, bool *skip,
                     const struct guaco__reply *reply, bool *unused)
 {
-    struct reading in = {.self = self, .reply = reply, .at = 3, .skip = skip};
+    struct reading in = {.self = self, .reply = reply, .at = 4, .skip = skip};
     int64_t now_us;
 
-    if (!guaco__reply_number(guaco__reply_at(reply, 0), 1, NUMBER_MAX, &now_us))
+    if (!guaco__reply_number(guaco__reply_at(reply, 0), 1, REDIS_NUMBER_MAX,
+                             &now_us))
         return GUACO_E_PROTO;
     self->skew_us = now_us - (int64_t)(guaco__clock_boot_ns() / 1000);
     int rc = take_touched(&in);

@@ -32,105 +32,6 @@ in_ms(uint64_t ms)
     return guaco__clock_mono_ns() + ms * 1000000u;
 }
 
-static void
-kick(const struct redis_store *self)
-{
-    const uint64_t one = 1;
-
-    (void)!write(self->owed_fd, &one, sizeof one);
-}
-
-/* ---- topics; `lock` is held ---- */
-
-static size_t
-make_key(const struct guaco__notice *notice, char *key)
-{
-    size_t len = 0;
-
-    key[len++] = (char)notice->kind;
-    if (notice->kind == GUACO__NOTICE_TASKS) {
-        size_t n = strlen(notice->queue);
-        memcpy(key + len, notice->queue, n);
-        len += n;
-    } else if (notice->kind == GUACO__NOTICE_TASK) {
-        memcpy(key + len, &notice->id, sizeof notice->id);
-        len += sizeof notice->id;
-    }
-    return len;
-}
-
-static int
-add_topic(struct redis_store *self, const struct guaco__notice *notice)
-{
-    char key[sizeof((struct redis_topic *)0)->key];
-    size_t len = make_key(notice, key);
-    struct redis_topic *topic =
-        guaco__map_get(&self->topics, (struct guaco_slice){key, len});
-
-    if (topic != NULL) {
-        topic->notice = *notice;
-        return GUACO_OK;
-    }
-    topic = malloc(sizeof *topic);
-    if (topic == NULL)
-        return GUACO_E_NOMEM;
-    guaco__list_init(&topic->link);
-    guaco__list_init(&topic->owed);
-    topic->notice = *notice;
-    topic->key_len = len;
-    memcpy(topic->key, key, len);
-    int rc = guaco__map_put(&self->topics,
-                            (struct guaco_slice){topic->key, len}, topic);
-    if (rc != GUACO_OK) {
-        free(topic);
-        return rc;
-    }
-    topic->is_mapped = true;
-    if (notice->kind == GUACO__NOTICE_TASKS)
-        guaco__list_push(&self->hungry, &topic->link);
-    return GUACO_OK;
-}
-
-/* Not listened to any more; it may still be owed. */
-static void
-unmap_topic(struct redis_store *self, struct redis_topic *topic)
-{
-    (void)guaco__map_take(&self->topics,
-                          (struct guaco_slice){topic->key, topic->key_len});
-    guaco__list_remove(&topic->link);
-    topic->is_mapped = false;
-}
-
-static void
-drop_topic(struct redis_store *self, const struct guaco__notice *notice)
-{
-    char key[sizeof((struct redis_topic *)0)->key];
-    struct redis_topic *topic = guaco__map_get(
-        &self->topics, (struct guaco_slice){key, make_key(notice, key)});
-
-    if (topic == NULL)
-        return;
-    unmap_topic(self, topic);
-    if (guaco__list_is_empty(&topic->owed))
-        free(topic);
-}
-
-void
-guaco__redis_bell_owe(struct redis_store *self)
-{
-    size_t at = 0;
-    void *value;
-
-    pthread_mutex_lock(&self->lock);
-    while (guaco__map_next(&self->topics, &at, NULL, &value)) {
-        struct redis_topic *topic = value;
-        if (guaco__list_is_empty(&topic->owed))
-            guaco__list_push(&self->owed, &topic->owed);
-    }
-    pthread_mutex_unlock(&self->lock);
-    kick(self);
-}
-
 /* ---- asides ---- */
 
 static void
@@ -169,7 +70,7 @@ static int
 write_aside(struct guaco__buf *out, const struct guaco__notice *notice,
             char what)
 {
-    char text[24] = "";
+    char text[REDIS_TOPIC_BYTES] = "";
     const char *of = text;
     const char *kind = "K";
 
@@ -178,7 +79,7 @@ write_aside(struct guaco__buf *out, const struct guaco__notice *notice,
         of = notice->queue;
     } else if (notice->kind == GUACO__NOTICE_TASK) {
         kind = "N";
-        (void)snprintf(text, sizeof text, "%" PRIu64, notice->id);
+        guaco__redis_topic_name(notice->id, text);
     } else if (notice->due_ms == INT64_MAX) {
         of = "+inf";
     } else {
@@ -520,7 +421,7 @@ use_up(struct redis_store *self, const struct guaco__notice *notice)
     if (notice->kind != GUACO__NOTICE_TASKS)
         return;
     pthread_mutex_lock(&self->lock);
-    drop_topic(self, notice);
+    guaco__redis_topic_drop(self, notice);
     pthread_mutex_unlock(&self->lock);
 }
 
@@ -541,11 +442,11 @@ read_message(struct guaco_slice text, struct guaco__notice *notice)
         memcpy(notice->queue, text.at, text.len);
         return memchr(text.at, '\0', text.len) == NULL;
     }
-    if ((kind != 'N' && kind != 'K') ||
-        !guaco__text_number(&text, 0, INT64_MAX, &number))
-        return false;
     notice->kind = kind == 'N' ? GUACO__NOTICE_TASK : GUACO__NOTICE_KEEPER;
-    notice->id = (uint64_t)number;
+    if (kind == 'N')
+        return guaco__redis_topic_read(text, &notice->id);
+    if (kind != 'K' || !guaco__text_number(&text, 0, INT64_MAX, &number))
+        return false;
     notice->due_ms = number;
     return true;
 }
@@ -584,7 +485,8 @@ hear_ear(struct redis_store *self, struct guaco__notice *out, size_t max)
     while (n < max && (rc = hear_one(self, &out[n])) == GUACO_OK)
         n++;
     if (rc == GUACO_OK)
-        kick(self); /* there may be more, where no descriptor shows it */
+        guaco__redis_kick(
+            self); /* there may be more, where no descriptor shows it */
     else if (rc != GUACO_E_AGAIN)
         drop_ear(self);
     return n;
@@ -603,14 +505,14 @@ hear_owed(struct redis_store *self, struct guaco__notice *out, size_t max)
         out[n].count = 1;
         out[n++].due_ms = 0;
         if (topic->is_mapped && topic->notice.kind == GUACO__NOTICE_TASKS)
-            unmap_topic(self, topic);
+            guaco__redis_topic_unmap(self, topic);
         if (!topic->is_mapped)
             free(topic);
     }
     bool is_more = !guaco__list_is_empty(&self->owed);
     pthread_mutex_unlock(&self->lock);
     if (is_more)
-        kick(self);
+        guaco__redis_kick(self);
     return n;
 }
 
@@ -700,9 +602,9 @@ guaco__redis_listen(struct guaco__store *store,
         want_ear(self);
     pthread_mutex_lock(&self->lock);
     if (on)
-        rc = add_topic(self, notice);
+        rc = guaco__redis_topic_add(self, notice);
     else
-        drop_topic(self, notice);
+        guaco__redis_topic_drop(self, notice);
     if (rc == GUACO_OK)
         add_aside(self, notice, on ? '+' : '-');
     pthread_mutex_unlock(&self->lock);
@@ -738,7 +640,7 @@ guaco__redis_resume(struct guaco__store *store)
     pthread_mutex_lock(&self->lock);
     self->is_paused = false;
     pthread_mutex_unlock(&self->lock);
-    kick(self);
+    guaco__redis_kick(self);
 }
 
 int

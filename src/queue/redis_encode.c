@@ -43,24 +43,38 @@ add_flag(struct redis_frame *frame, bool flag)
     return add_text(frame, flag ? "1" : "0");
 }
 
-/* Several of them, as the arguments of one op: its letter, then numbers (n),
- * flags (f) and slices (s) as `form` says. */
-union value {
-    int64_t n;
-    bool f;
-    struct guaco_slice s;
-};
-
+/* A name of what is waited for, as the scripts have it. */
 static int
-add_op(struct redis_frame *frame, const char *form, const union value *values)
+add_topic(struct redis_frame *frame, struct guaco_slice key)
+{
+    char name[REDIS_TOPIC_BYTES];
+
+    guaco__redis_topic_name(guaco__topic_key(key), name);
+    return add_text(frame, name);
+}
+
+int
+guaco__redis_add(struct redis_frame *frame, const char *form,
+                 const union redis_value *values)
+{
+    int rc = GUACO_OK;
+
+    for (; *form != '\0' && rc == GUACO_OK; form++, values++)
+        rc = *form == 'n'   ? add_number(frame, values->n)
+             : *form == 'f' ? add_flag(frame, values->f)
+             : *form == 't' ? add_topic(frame, values->s)
+                            : add(frame, values->s);
+    return rc;
+}
+
+/* The arguments of one op: its letter, and what `form` says behind it. */
+static int
+add_op(struct redis_frame *frame, const char *form,
+       const union redis_value *values)
 {
     int rc = add(frame, (struct guaco_slice){form, 1});
 
-    for (form++; *form != '\0' && rc == GUACO_OK; form++, values++)
-        rc = *form == 'n'   ? add_number(frame, values->n)
-             : *form == 'f' ? add_flag(frame, values->f)
-                            : add(frame, values->s);
-    return rc;
+    return rc != GUACO_OK ? rc : guaco__redis_add(frame, form + 1, values);
 }
 
 /* ---- puts ---- */
@@ -70,6 +84,24 @@ is_alike(const struct guaco__put *a, const struct guaco__put *b)
 {
     return a->priority == b->priority && a->due_ms == b->due_ms &&
            guaco_slice_equals(a->queue, b->queue);
+}
+
+/* What is stored of a task: its queue, its priority, its envelope. */
+static int
+add_record(struct redis_frame *frame, const struct guaco__put *put)
+{
+    char head[1 + GUACO_QUEUE_NAME_MAX + 2];
+    size_t n = put->queue.len;
+    uint16_t priority = (uint16_t)put->priority;
+
+    assert(n <= GUACO_QUEUE_NAME_MAX);
+    head[0] = (char)n;
+    memcpy(head + 1, put->queue.at, n);
+    head[1 + n] = (char)(priority >> 8);
+    head[2 + n] = (char)(priority & 0xff);
+    frame->arg_count++;
+    return guaco__redis_two(&frame->args, (struct guaco_slice){head, n + 3},
+                            put->envelope);
 }
 
 /* How many from puts[i] on go to the same place. */
@@ -83,11 +115,83 @@ group_at(const struct guaco__put *puts, size_t n, size_t i)
     return end - i;
 }
 
+bool
+guaco__redis_are_ruled(const struct guaco__put *puts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (puts[i].rules != NULL || puts[i].hold > 0)
+            return true;
+    return false;
+}
+
+_Static_assert(GUACO_LIMITS_MAX == 2, "as many has a put of the script");
+
+static int
+add_limit(struct redis_frame *frame, const struct guaco_limit *limit)
+{
+    const struct guaco__rate rate = guaco__rate_of(limit);
+    const union redis_value values[] = {
+        {.s = limit->key},
+        {.n = limit->running_max},
+        {.n = rate.interval_us},
+        {.n = rate.burst},
+        {.n = limit->cost == 0 ? 1 : limit->cost}};
+
+    return guaco__redis_add(frame, "snnnn", values);
+}
+
+/* A put with rules: 23 arguments. */
+static int
+add_ruled(struct redis_frame *frame, const struct guaco__put *put)
+{
+    static const struct guaco_rules none;
+    const struct guaco_rules *rules = put->rules == NULL ? &none : put->rules;
+    const union redis_value head[] = {
+        {.s = put->queue}, {.n = put->priority}, {.n = put->due_ms}};
+    const union redis_value tail[] = {{.n = put->hold},
+                                      {.n = put->member},
+                                      {.s = rules->unique},
+                                      {.n = rules->unique_until == 0
+                                                ? GUACO_UNIQUE_DONE
+                                                : (int64_t)rules->unique_until},
+                                      {.n = (int64_t)rules->unique_ms},
+                                      {.f = rules->unique_replace},
+                                      {.n = rules->joins},
+                                      {.f = rules->joins_must_succeed}};
+
+    int rc = guaco__redis_add(frame, "snn", head);
+    if (rc == GUACO_OK)
+        rc = add_record(frame, put);
+    if (rc == GUACO_OK)
+        rc = rules->id == 0 ? add_text(frame, "")
+                            : add_number(frame, (int64_t)rules->id);
+    if (rc == GUACO_OK)
+        rc = guaco__redis_add(frame, "nnsnnfnf", tail);
+    for (size_t i = 0; i < GUACO_LIMITS_MAX && rc == GUACO_OK; i++)
+        rc = add_limit(frame, &rules->limits[i]);
+    return rc;
+}
+
+static int
+add_all_ruled(struct redis_frame *frame, const struct guaco__put *puts,
+              size_t n)
+{
+    int rc = add_text(frame, "R");
+
+    if (rc == GUACO_OK)
+        rc = add_number(frame, (int64_t)n);
+    for (size_t i = 0; i < n && rc == GUACO_OK; i++)
+        rc = add_ruled(frame, &puts[i]);
+    return rc;
+}
+
 static int
 add_puts(struct redis_frame *frame, const struct guaco__put *puts, size_t n)
 {
     int64_t groups = 0;
 
+    if (guaco__redis_are_ruled(puts, n))
+        return add_all_ruled(frame, puts, n);
     for (size_t i = 0; i < n; i += group_at(puts, n, i))
         groups++;
     int rc = add_number(frame, groups);
@@ -103,7 +207,7 @@ add_puts(struct redis_frame *frame, const struct guaco__put *puts, size_t n)
         if (rc == GUACO_OK)
             rc = add_number(frame, (int64_t)(end - i));
         for (; i < end && rc == GUACO_OK; i++)
-            rc = add(frame, puts[i].envelope);
+            rc = add_record(frame, &puts[i]);
     }
     return rc;
 }
@@ -130,9 +234,11 @@ guaco__redis_finishes(struct guaco__op *const *ops, const bool *skip,
 static int
 add_outcome(struct redis_frame *frame, const struct guaco__op_finish *finish)
 {
-    if (!finish->keep && finish->follow_count == 0)
+    if (!finish->keep && finish->follow_count == 0 && !finish->has_rules)
         return add_flag(frame, false);
-    int rc = add_flag(frame, true);
+    int rc = add_text(frame, finish->has_rules ? "2" : "1");
+    if (rc == GUACO_OK && finish->has_rules)
+        rc = add_flag(frame, finish->pass_on);
     if (rc == GUACO_OK)
         rc = add_number(frame, (int64_t)finish->state);
     if (rc == GUACO_OK)
@@ -152,8 +258,8 @@ add_outcome(struct redis_frame *frame, const struct guaco__op_finish *finish)
 static int
 add_finishes(struct redis_frame *frame, struct guaco__op *const *ops, size_t n)
 {
-    const union value head[] = {{.n = (int64_t)ops[0]->finish.owner},
-                                {.n = (int64_t)n}};
+    const union redis_value head[] = {{.n = (int64_t)ops[0]->finish.owner},
+                                      {.n = (int64_t)n}};
     int rc = add_op(frame, "Fnn", head);
 
     for (size_t i = 0; i < n && rc == GUACO_OK; i++)
@@ -176,8 +282,8 @@ add_owner(struct redis_store *self, struct redis_frame *frame,
     int len = snprintf(who, sizeof who, "%d %llu %llu %s", (int)op->owner.pid,
                        (unsigned long long)op->owner.pid_start,
                        (unsigned long long)op->owner.pid_space, self->boot_id);
-    const union value values[] = {{.n = op->lease_ms},
-                                  {.s = {who, (size_t)len}}};
+    const union redis_value values[] = {{.n = op->lease_ms},
+                                        {.s = {who, (size_t)len}}};
 
     return add_op(frame, "Ons", values);
 }
@@ -197,9 +303,10 @@ static int
 add_recurs(struct redis_frame *frame, const struct guaco__op_recur_set *set)
 {
     char text[24];
-    const union value head[] = {{.s = set->queue},
-                                {.s = generation_of(set->generation, text)},
-                                {.n = (int64_t)set->n}};
+    const union redis_value head[] = {
+        {.s = set->queue},
+        {.s = generation_of(set->generation, text)},
+        {.n = (int64_t)set->n}};
     int rc = add_op(frame, "Ussn", head);
 
     for (size_t i = 0; i < set->n && rc == GUACO_OK; i++) {
@@ -221,11 +328,12 @@ static int
 add_tick(struct redis_frame *frame, const struct guaco__op_tick *tick)
 {
     char text[24];
-    const union value head[] = {{.s = tick->queue},
-                                {.s = tick->name},
-                                {.s = generation_of(tick->generation, text)},
-                                {.n = tick->expect_ms},
-                                {.n = tick->last_ms}};
+    const union redis_value head[] = {
+        {.s = tick->queue},
+        {.s = tick->name},
+        {.s = generation_of(tick->generation, text)},
+        {.n = tick->expect_ms},
+        {.n = tick->last_ms}};
     int rc = add_op(frame, "Ksssnn", head);
 
     if (rc != GUACO_OK)
@@ -241,51 +349,129 @@ add_run_op(struct redis_frame *frame, const struct guaco__op *op)
 {
     if (op->kind == GUACO__OP_CLAIM) {
         const struct guaco__op_claim *claim = &op->claim;
-        const union value values[] = {{.s = claim->queue},
-                                      {.n = (int64_t)claim->owner},
-                                      {.n = claim->max},
-                                      {.f = claim->alone}};
+        const union redis_value values[] = {{.s = claim->queue},
+                                            {.n = (int64_t)claim->owner},
+                                            {.n = claim->max},
+                                            {.f = claim->alone}};
         return add_op(frame, "Csnnf", values);
     }
     if (op->kind == GUACO__OP_RELEASE) {
         const struct guaco__op_release *release = &op->release;
-        const union value values[] = {{.n = (int64_t)release->owner},
-                                      {.n = (int64_t)release->id},
-                                      {.n = release->attempt},
-                                      {.n = (int64_t)release->delay_ms},
-                                      {.f = release->failed}};
+        const union redis_value values[] = {{.n = (int64_t)release->owner},
+                                            {.n = (int64_t)release->id},
+                                            {.n = release->attempt},
+                                            {.n = (int64_t)release->delay_ms},
+                                            {.f = release->failed}};
         return add_op(frame, "Rnnnnf", values);
     }
     assert(op->kind == GUACO__OP_EVENT);
-    const union value values[] = {{.n = (int64_t)op->event.owner},
-                                  {.n = (int64_t)op->event.id},
-                                  {.n = op->event.attempt},
-                                  {.s = op->event.body}};
+    const union redis_value values[] = {{.n = (int64_t)op->event.owner},
+                                        {.n = (int64_t)op->event.id},
+                                        {.n = op->event.attempt},
+                                        {.s = op->event.body}};
     return add_op(frame, "Ennns", values);
 }
 
 static int
-add_small(struct redis_frame *frame, const char *form, union value a,
-          union value b, union value c)
+add_small(struct redis_frame *frame, const char *form, union redis_value a,
+          union redis_value b, union redis_value c)
 {
-    const union value values[] = {a, b, c};
+    const union redis_value values[] = {a, b, c};
 
     return add_op(frame, form, values);
 }
 
-#define N(x) ((union value){.n = (int64_t)(x)})
-#define F(x) ((union value){.f = (x)})
-#define S(x) ((union value){.s = (x)})
+#define N(x) ((union redis_value){.n = (int64_t)(x)})
+#define F(x) ((union redis_value){.f = (x)})
+#define S(x) ((union redis_value){.s = (x)})
 
 static int
 add_list(struct redis_frame *frame, const struct guaco__op_list *list)
 {
-    const union value values[] = {{.s = list->queue},
-                                  {.n = (int64_t)list->state},
-                                  {.n = (int64_t)list->offset},
-                                  {.n = list->limit}};
+    const union redis_value values[] = {{.s = list->queue},
+                                        {.n = (int64_t)list->state},
+                                        {.n = (int64_t)list->offset},
+                                        {.n = list->limit}};
 
     return add_op(frame, "Ysnnn", values);
+}
+
+static int
+add_read(struct redis_frame *frame, const struct guaco__op_read *read)
+{
+    const union redis_value values[] = {{.n = (int64_t)read->id},
+                                        {.n = read->after},
+                                        {.f = read->take},
+                                        {.f = read->members}};
+
+    return add_op(frame, "Dnnff", values);
+}
+
+/* ---- steering ---- */
+
+static int
+add_key(struct redis_frame *frame, const struct guaco__op_key *key)
+{
+    const bool is_put =
+        key->verb == GUACO__KEY_PUT || key->verb == GUACO__KEY_PUT_IF_EMPTY;
+    const union redis_value values[] = {
+        {.n = (int64_t)key->verb},
+        {.s = key->key},
+        {.s = key->key},
+        {.s = is_put ? key->value : (struct guaco_slice){0}},
+        {.n = (int64_t)key->ttl_ms},
+        {.n = key->amount}};
+
+    return add_op(frame, "Hnstsnn", values);
+}
+
+static int
+add_lock(struct redis_frame *frame, const struct guaco__op_lock *lock)
+{
+    const union redis_value values[] = {
+        {.n = (int64_t)lock->verb},  {.s = lock->name},
+        {.s = lock->name},           {.n = lock->slots},
+        {.n = (int64_t)lock->owner}, {.n = (int64_t)lock->lease_ms},
+        {.n = (int64_t)lock->token}};
+
+    return add_op(frame, "Qnstnnnn", values);
+}
+
+static int
+add_revoke(struct redis_frame *frame, const struct guaco__op_revoke *revoke)
+{
+    const union redis_value values[] = {{.n = (int64_t)revoke->verb},
+                                        {.s = revoke->queue},
+                                        {.s = revoke->key},
+                                        {.n = revoke->until_ms},
+                                        {.f = revoke->once}};
+
+    return add_op(frame, "Bnssnf", values);
+}
+
+static int
+add_recur_put(struct redis_frame *frame, const struct guaco__recur *def)
+{
+    const union redis_value values[] = {{.s = def->queue},
+                                        {.s = def->name},
+                                        {.s = def->spec},
+                                        {.s = def->zone},
+                                        {.n = (int64_t)def->catch_up},
+                                        {.n = def->priority},
+                                        {.s = def->envelope},
+                                        {.f = def->is_paused}};
+
+    return add_op(frame, "ussssnnsf", values);
+}
+
+static int
+add_recur_name(struct redis_frame *frame, const struct guaco__op *op)
+{
+    const char *verb = op->kind == GUACO__OP_RECUR_DROP ? "d"
+                       : op->recur_name.pause           ? "p"
+                                                        : "r";
+    return add_small(frame, "vsss", S(((struct guaco_slice){verb, 1})),
+                     S(op->recur_name.queue), S(op->recur_name.name));
 }
 
 /* One op, but a finish. */
@@ -309,9 +495,7 @@ add_one(struct redis_store *self, struct redis_frame *frame,
         return add_small(frame, "Xnfs", N(op->reap.owner), F(op->reap.died),
                          S(op->reap.reason));
     case GUACO__OP_OWNER_LIST: return add_text(frame, "L");
-    case GUACO__OP_READ:
-        return add_small(frame, "Dnnf", N(op->read.id), N(op->read.after),
-                         F(op->read.take));
+    case GUACO__OP_READ: return add_read(frame, &op->read);
     case GUACO__OP_PROMOTE:
         return add_small(frame, "Mn", N(op->promote.limit), N(0), N(0));
     case GUACO__OP_SWEEP:
@@ -328,17 +512,23 @@ add_one(struct redis_store *self, struct redis_frame *frame,
     case GUACO__OP_REPLAY:
         return add_small(frame, "Wsn", S(op->replay.queue), N(op->replay.id),
                          N(0));
-    case GUACO__OP_FINISH:
-    case GUACO__OP_IDS:
+    case GUACO__OP_IDS: return add_small(frame, "In", N(op->ids.n), N(0), N(0));
     case GUACO__OP_CANCEL:
+        return add_small(frame, "Gnsn", N(op->cancel.id), S(op->cancel.reason),
+                         N((int64_t)op->cancel.ttl_s * 1000));
     case GUACO__OP_PAUSE:
-    case GUACO__OP_REVOKE:
-    case GUACO__OP_KEY:
+        return add_small(frame, "Jsf", S(op->pause.queue), F(op->pause.pause),
+                         N(0));
+    case GUACO__OP_REVOKE: return add_revoke(frame, &op->revoke);
+    case GUACO__OP_KEY: return add_key(frame, &op->key);
     case GUACO__OP_KEY_LIST:
-    case GUACO__OP_LOCK:
-    case GUACO__OP_RECUR_PUT:
+        return add_small(frame, "Assn", S(op->key_list.prefix),
+                         S(op->key_list.after), N(op->key_list.limit));
+    case GUACO__OP_LOCK: return add_lock(frame, &op->lock);
+    case GUACO__OP_RECUR_PUT: return add_recur_put(frame, op->recur_put.def);
     case GUACO__OP_RECUR_DROP:
-    case GUACO__OP_RECUR_PAUSE: break; /* the front refuses them */
+    case GUACO__OP_RECUR_PAUSE: return add_recur_name(frame, op);
+    case GUACO__OP_FINISH: break;
     }
     return GUACO_E_STATE;
 }

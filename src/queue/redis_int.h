@@ -38,6 +38,8 @@
 #include "os/proc.h"
 #include "redis_link.h"
 
+#define REDIS_NUMBER_MAX   (INT64_C(1) << 53) /* what Lua counts exactly */
+#define REDIS_COUNT_MAX    INT64_C(0xffffffff)
 #define REDIS_CLIENT_BYTES 17 /* 16 hex digits and a NUL */
 
 /* Something that is listened to. */
@@ -56,6 +58,12 @@ struct redis_aside {
     struct guaco__notice notice;
     char what;    /* + to be told, - no more, ! tell another */
     bool is_last; /* of those that one command told */
+};
+
+/* Where a listing of keys goes on. */
+struct redis_page {
+    struct guaco__list link;
+    char key[GUACO_KEY_MAX];
 };
 
 /* The ops of one call, encoded: its arguments, but for the first six. */
@@ -78,9 +86,10 @@ struct redis_store {
     struct guaco__redis_link link;
     struct redis_frame frame;
     struct guaco__buf out;
-    uint64_t number;         /* of the last batch */
-    uint64_t unsure;         /* of one whose answer never came, or 0 */
-    struct guaco__list told; /* asides on their way, oldest first */
+    uint64_t number;          /* of the last batch */
+    uint64_t unsure;          /* of one whose answer never came, or 0 */
+    struct guaco__list pages; /* of struct redis_page, while a batch runs */
+    struct guaco__list told;  /* asides on their way, oldest first */
 
     pthread_mutex_t lock;       /* guards these */
     struct guaco__map topics;   /* key -> struct redis_topic */
@@ -122,6 +131,19 @@ int guaco__redis_encode(struct redis_store *self, struct redis_frame *frame,
                         struct guaco__op **ops, const bool *skip, size_t n,
                         size_t first);
 
+/* Arguments: numbers (n), flags (f), slices (s) and names of keys' topics (t),
+ * as `form` says. */
+union redis_value {
+    int64_t n;
+    bool f;
+    struct guaco_slice s;
+};
+int guaco__redis_add(struct redis_frame *frame, const char *form,
+                     const union redis_value *values);
+
+/* Whether any of them has rules: then all are put as such. */
+bool guaco__redis_are_ruled(const struct guaco__put *puts, size_t n);
+
 /* How many finishes from ops[i] on go together. */
 size_t guaco__redis_finishes(struct guaco__op *const *ops, const bool *skip,
                              size_t end, size_t i);
@@ -140,7 +162,37 @@ guaco__redis_answer(struct redis_store *self, const struct redis_frame *frame,
                     struct guaco__op **ops, bool *skip,
                     const struct guaco__reply *reply, bool *unused);
 
-/* ---- redis_bell.c ---- */
+/* ---- redis_record.c: `reply` is a list ---- */
+
+int guaco__redis_take_news(const struct guaco__reply *reply,
+                           struct guaco__op_read *read);
+int guaco__redis_take_defs(const struct guaco__reply *reply,
+                           struct guaco__op_recur_list *list);
+
+/* ---- redis_steer.c: the ops from OP_IDS on; `reply` is the answer ---- */
+
+int guaco__redis_take_steer(struct redis_store *self,
+                            const struct guaco__reply *reply,
+                            struct guaco__op *op, bool *again);
+
+/* ---- redis_topic.c: `lock` is held for the first three ---- */
+
+int guaco__redis_topic_add(struct redis_store *self,
+                           const struct guaco__notice *notice);
+void guaco__redis_topic_drop(struct redis_store *self,
+                             const struct guaco__notice *notice);
+/* Not listened to any more; it may still be owed. */
+void
+guaco__redis_topic_unmap(struct redis_store *self, struct redis_topic *topic);
+/* Something is owed, or to be done: wake the hub's thread. */
+void guaco__redis_kick(const struct redis_store *self);
+
+/* ---- redis_bell.c, and names of topics ---- */
+
+/* A topic as the scripts name it: a task's id, oOWNER, kHEX; and back. */
+#define REDIS_TOPIC_BYTES 24
+void guaco__redis_topic_name(uint64_t topic, char out[REDIS_TOPIC_BYTES]);
+bool guaco__redis_topic_read(struct guaco_slice name, uint64_t *topic);
 
 int guaco__redis_bell_open(struct redis_store *self, struct guaco_error *err);
 void guaco__redis_bell_close(struct redis_store *self);

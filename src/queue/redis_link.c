@@ -36,15 +36,24 @@ guaco__redis_begin(struct guaco__buf *out, size_t n)
 }
 
 int
-guaco__redis_arg(struct guaco__buf *out, struct guaco_slice arg)
+guaco__redis_two(struct guaco__buf *out, struct guaco_slice a,
+                 struct guaco_slice b)
 {
-    int rc = guaco__buf_reserve(out, arg.len + 32);
+    int rc = guaco__buf_reserve(out, a.len + b.len + 32);
 
     if (rc == GUACO_OK)
-        rc = put_head(out, '$', arg.len);
+        rc = put_head(out, '$', a.len + b.len);
     if (rc == GUACO_OK)
-        rc = guaco__buf_append(out, arg.at, arg.len);
+        rc = guaco__buf_append(out, a.at, a.len);
+    if (rc == GUACO_OK)
+        rc = guaco__buf_append(out, b.at, b.len);
     return rc != GUACO_OK ? rc : guaco__buf_append(out, "\r\n", 2);
+}
+
+int
+guaco__redis_arg(struct guaco__buf *out, struct guaco_slice arg)
+{
+    return guaco__redis_two(out, arg, (struct guaco_slice){0});
 }
 
 int

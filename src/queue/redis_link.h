@@ -97,6 +97,9 @@ int guaco__redis_error(const struct guaco__reply *reply, bool *may_pass,
 /* "*N": a command of `n` arguments follows.  As guaco__buf_append. */
 int guaco__redis_begin(struct guaco__buf *out, size_t n);
 int guaco__redis_arg(struct guaco__buf *out, struct guaco_slice arg);
+/* One argument of two pieces. */
+int guaco__redis_two(struct guaco__buf *out, struct guaco_slice a,
+                     struct guaco_slice b);
 int guaco__redis_text(struct guaco__buf *out, const char *arg);
 
 #endif

@@ -70,6 +70,14 @@ guaco__reply_at(const struct guaco__reply *reply, size_t i);
 bool guaco__reply_number(const struct guaco__reply *reply, int64_t min,
                          int64_t max, int64_t *out);
 
+/* Item `i` of a list as a number from 0 to `max`. */
+static inline bool
+guaco__reply_count_at(const struct guaco__reply *reply, size_t i, int64_t max,
+                      int64_t *out)
+{
+    return guaco__reply_number(guaco__reply_at(reply, i), 0, max, out);
+}
+
 /* The bytes of a text.  False when it is something else. */
 bool
 guaco__reply_text(const struct guaco__reply *reply, struct guaco_slice *out);

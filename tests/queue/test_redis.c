@@ -502,7 +502,8 @@ a_bad_url_is_refused_and_tells_no_password(void **state)
 static void
 expect_answer(const char *says, int rc)
 {
-    static const char sane[] = "*3\r\n:1764000000000000\r\n$0\r\n\r\n*0\r\n";
+    static const char sane[] =
+        "*4\r\n:1764000000000000\r\n$0\r\n\r\n*0\r\n*0\r\n";
     struct redis_proxy proxy = {.says = sane};
     struct guaco_broker *broker;
     struct guaco_error err = {0};
@@ -528,11 +529,13 @@ a_mad_server_is_an_error_and_no_crash(void **state)
     expect_answer("hello\r\n", GUACO_E_TIMEOUT); /* it may have been done */
     expect_answer(":1\r\n", GUACO_E_PROTO);
     expect_answer("*0\r\n", GUACO_E_PROTO);
-    expect_answer("*4\r\n:1\r\n$0\r\n\r\n*0\r\n$1\r\nx\r\n", GUACO_E_PROTO);
-    expect_answer("*4\r\n:1\r\n$0\r\n\r\n*0\r\n:5\r\n", GUACO_E_PROTO);
-    expect_answer("*4\r\n:1\r\n$0\r\n\r\n*2\r\n$1\r\nq\r\n:-1\r\n$1\r\n7\r\n",
+    expect_answer("*5\r\n:1\r\n$0\r\n\r\n*0\r\n*0\r\n$1\r\nx\r\n",
                   GUACO_E_PROTO);
-    expect_answer("*4\r\n:1\r\n$0\r\n\r\n*0\r\n$1\r\n7\r\n", GUACO_OK);
+    expect_answer("*5\r\n:1\r\n$0\r\n\r\n*0\r\n*0\r\n:5\r\n", GUACO_E_PROTO);
+    expect_answer(
+        "*5\r\n:1\r\n$0\r\n\r\n*2\r\n$1\r\nq\r\n:-1\r\n*0\r\n$1\r\n7\r\n",
+        GUACO_E_PROTO);
+    expect_answer("*5\r\n:1\r\n$0\r\n\r\n*0\r\n*0\r\n$1\r\n7\r\n", GUACO_OK);
     expect_answer("-MOVED 123 10.0.0.3:6379\r\n", GUACO_E_UNSUPPORTED);
     expect_answer("-OOM command not allowed\r\n", GUACO_E_IO);
     expect_answer("-LOADING Redis is loading\r\n", GUACO_E_IO);

@@ -9,13 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define METER_MAGIC "guacomt1" /* changes with the layout */
+#define METER_MAGIC "guacomt2" /* changes with the layout */
 #define METER_SHM   "guaco-meter"
 #define LOOKS       8 /* before a call that keeps changing is given up */
 
 struct meters {
     _Alignas(64) char magic[8];
     uint64_t bytes;
+    _Atomic uint64_t restarts[GUACO__METER_REASONS];
     struct guaco__meter_counts retired;
     struct guaco__meter slots[GUACO__METER_SLOTS];
 };
@@ -42,6 +43,7 @@ set(struct guaco__meters *meters)
     struct meters *m = meters->shm.at;
 
     meters->retired = &m->retired;
+    meters->restarts = m->restarts;
     meters->slots = m->slots;
 }
 
@@ -95,6 +97,7 @@ guaco__meters_close(struct guaco__meters *meters)
 {
     guaco__shm_close(&meters->shm);
     meters->retired = NULL;
+    meters->restarts = NULL;
     meters->slots = NULL;
 }
 
@@ -107,11 +110,10 @@ guaco__meters_take(struct guaco__meters *meters, uint32_t pid)
 
     for (int i = 0; meters->slots != NULL && i < GUACO__METER_SLOTS; i++) {
         struct guaco__meter *m = &meters->slots[i];
-        if (atomic_load(&m->pid) != 0)
-            continue;
-        assert(atomic_load(&m->in_flight) == 0); /* cleared when given back */
-        atomic_store(&m->pid, pid);
-        return i;
+        uint32_t nobody = 0;
+        if (atomic_load_explicit(&m->pid, memory_order_relaxed) == 0 &&
+            atomic_compare_exchange_strong(&m->pid, &nobody, pid))
+            return i;
     }
     return -1;
 }
@@ -124,8 +126,9 @@ add_counts(struct guaco__meter_counts *to,
     const _Atomic uint64_t *in = (const _Atomic uint64_t *)(const void *)add;
 
     for (size_t i = 0; i < COUNTS; i++)
-        guaco__meter_add(&out[i],
-                         atomic_load_explicit(&in[i], memory_order_relaxed));
+        atomic_fetch_add_explicit(
+            &out[i], atomic_load_explicit(&in[i], memory_order_relaxed),
+            memory_order_relaxed);
 }
 
 void
@@ -138,7 +141,8 @@ guaco__meters_give(struct guaco__meters *meters, int index)
     struct guaco__meter *m = &meters->slots[index];
     assert(atomic_load(&m->pid) != 0);
     add_counts(meters->retired, &m->counts);
-    memset(m, 0, sizeof *m);
+    memset((char *)m + sizeof m->pid, 0, sizeof *m - sizeof m->pid);
+    atomic_store(&m->pid, 0); /* last: it may be taken from here on */
 }
 
 void

@@ -13,7 +13,7 @@
  * so that no count is lost or told twice.
  *
  * Threads: a slot is written by one thread, the loop's, in plain stores; the
- * supervisor alone takes and gives slots.  Whoever reads trusts nothing of a
+ * supervisor alone, and during an upgrade its successor, takes and gives slots.  Whoever reads trusts nothing of a
  * slot but its numbers.
  */
 
@@ -29,6 +29,7 @@
 #define GUACO__METER_CALLS        64  /* requests shown at once of a process */
 #define GUACO__METER_TARGET_BYTES 96  /* with the NUL; longer ones are cut */
 #define GUACO__METER_BUCKETS      15
+#define GUACO__METER_REASONS      8 /* why workers were replaced */
 
 /* Upper bounds of the durations' buckets in microseconds, rising; the last is
  * without end (UINT64_MAX). */
@@ -85,6 +86,7 @@ struct guaco__meter {
 struct guaco__meters {
     struct guaco__shm shm;               /* private; its fd is handed on */
     struct guaco__meter_counts *retired; /* the supervisor's to write */
+    _Atomic uint64_t *restarts; /* too: GUACO__METER_REASONS of its own */
     struct guaco__meter *slots;
 };
 

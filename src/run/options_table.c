@@ -139,6 +139,9 @@ const struct guaco__option guaco__option_table[] = {
     TEXT("env-file", ALL, "PATH", NULL,
          "file of variables for the workers, read again at each reload; "
          "those that are set already win"),
+    TEXT("admin", TREE, "ADDRESS", NULL,
+         "HOST:PORT, unix:PATH or fd:N for /metrics, /-/live, /-/ready and "
+         "guaco top; for nobody but the operator"),
 
     /* ---- proxies in front ---- */
     FLAG("proxy-headers", WEB, "true",

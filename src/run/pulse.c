@@ -103,7 +103,7 @@ take_stuck(struct worker *w, uint64_t since_ns, uint64_t now_ns)
         guaco__log(tree->log, GUACO_LOG_ERROR, "supervisor",
                    "%s: no stacks: %s", name, err.text);
     guaco__buf_release(&out);
-    tree->restarts[RENEWAL_STUCK]++;
+    guaco__tree_count(tree, RENEWAL_STUCK);
     guaco__slot_event(w->slot, w, WORKER_LEAVES, NULL);
     guaco__worker_abort(w);
 }

@@ -28,6 +28,13 @@ guaco__target_is_guest(const char *target)
 
 /* ---- the whole tree ---- */
 
+void
+guaco__tree_count(struct tree *tree, enum renewal why)
+{
+    if (tree->meters.restarts != NULL)
+        atomic_fetch_add(&tree->meters.restarts[why], 1);
+}
+
 static size_t
 count_workers(const struct tree *tree, bool keepers)
 {
@@ -273,7 +280,8 @@ slot_ready(struct slot *slot, struct worker *worker)
     assert(worker->state == WORKER_READY);
     if (worker == slot->next) {
         struct worker *before = slot->now;
-        tree->restarts[slot->wants_renewal ? slot->renewal : RENEWAL_RELOAD]++;
+        guaco__tree_count(tree,
+                          slot->wants_renewal ? slot->renewal : RENEWAL_RELOAD);
         slot->now = worker;
         slot->next = NULL;
         slot->wants_renewal = false;
@@ -320,8 +328,8 @@ slot_died(struct slot *slot, struct worker *worker,
                          is_usage ? GUACO__EXIT_USAGE : GUACO__EXIT_START);
         return;
     }
-    tree->restarts[worker->state == WORKER_ABORTED ? RENEWAL_STUCK
-                                                   : RENEWAL_DIED]++;
+    guaco__tree_count(tree, worker->state == WORKER_ABORTED ? RENEWAL_STUCK
+                                                            : RENEWAL_DIED);
     if (age_ns >= YOUNG_NS)
         slot->young_deaths = 0;
     slot->young_deaths += slot->young_deaths < 100;
@@ -416,6 +424,7 @@ guaco__supervisor_run(const struct guaco__supervisor_setup *setup,
         .setup = setup,
         .log = setup->log,
         .generation = 1,
+        .start_ns = guaco__clock_mono_ns(),
         .signal_fd = -1,
         .memory_fd = -1,
     };

@@ -53,6 +53,9 @@ enum renewal {
     RENEWALS,
 };
 
+_Static_assert((int)RENEWALS <= (int)GUACO__METER_REASONS,
+               "each has its count");
+
 /* A child process, from its start until its end was taken. */
 struct worker {
     struct guaco__list link; /* of tree->workers */
@@ -119,11 +122,12 @@ struct tree {
     struct guaco__meters meters; /* of web workers */
     struct guaco__pulse *pulse;  /* NULL: nobody looks after stuck workers */
     struct guaco__upgrade *upgrade;
+    struct guaco__admin *admin;  /* NULL: no --admin */
     bool is_successor;           /* of a supervisor that was sent SIGUSR2 */
     struct guaco__notify notify; /* the service manager */
     struct guaco__log_files logs;
     struct guaco__pid_file pid_file;
-    uint64_t restarts[RENEWALS];      /* counted for /metrics */
+    uint64_t start_ns;
     struct guaco__reload *reload;     /* NULL without --reload */
     int memory_fd;                    /* where memory: is served; -1: nowhere */
     char memory[96];                  /* GUACO_MEMORY_SOCKET=NAME */
@@ -193,6 +197,9 @@ const char *guaco__role_name(enum role role);
 void guaco__slot_event(struct slot *slot, struct worker *worker,
                        enum worker_event event,
                        const struct guaco__process_end *end);
+
+/* Note that a worker was replaced. */
+void guaco__tree_count(struct tree *tree, enum renewal why);
 
 /* Take the tree down; the exit code is that of the first call. */
 void guaco__tree_stop(struct tree *tree, int exit_code);
@@ -306,6 +313,22 @@ bool guaco__upgrade_say_ready(struct tree *tree);
 
 /* Whether a child that has ended was the successor; then it is taken. */
 bool guaco__upgrade_reap(struct tree *tree, pid_t pid);
+
+/* ---- metrics.c ---- */
+
+/* Append what is told of the tree: OpenMetrics, or JSON.  Return 0,
+ * GUACO_E_NOMEM or GUACO_E_LIMIT. */
+int guaco__metrics_write(const struct tree *tree, struct guaco__buf *out);
+int guaco__status_write(const struct tree *tree, struct guaco__buf *out);
+
+/* ---- admin.c ---- */
+
+/* Serve --admin, if it is given. */
+int guaco__admin_open(struct tree *tree, struct guaco_error *err);
+void guaco__admin_close(struct tree *tree);
+
+/* Its address, for an upgrade; NULL: none. */
+struct guaco__binds *guaco__admin_binds(const struct tree *tree);
 
 /* ---- pulse.c ---- */
 

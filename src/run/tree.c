@@ -219,6 +219,16 @@ open_service(struct tree *tree, struct guaco_error *err)
     return rc;
 }
 
+static void
+own_sockets(const struct guaco__identity *identity,
+            const struct guaco__binds *binds)
+{
+    for (size_t i = 0; i < binds->count; i++)
+        if (binds->items[i].is_ours)
+            guaco__identity_own(identity,
+                                binds->items[i].text + strlen("unix:"));
+}
+
 /* Files that were made by the one we were belong to the one we become. */
 static int
 drop_user(struct tree *tree, struct guaco_error *err)
@@ -232,10 +242,9 @@ drop_user(struct tree *tree, struct guaco_error *err)
         return rc;
     for (int i = 0; i < GUACO__LOG_FILES; i++)
         guaco__identity_own(&identity, tree->logs.paths[i]);
-    for (size_t i = 0; i < tree->binds.count; i++)
-        if (tree->binds.items[i].is_ours)
-            guaco__identity_own(&identity,
-                                tree->binds.items[i].text + strlen("unix:"));
+    own_sockets(&identity, &tree->binds);
+    if (guaco__admin_binds(tree) != NULL)
+        own_sockets(&identity, guaco__admin_binds(tree));
     guaco__identity_own(&identity, tree->pid_file.path);
     return guaco__identity_become(&identity, err);
 }
@@ -281,10 +290,12 @@ guaco__tree_open(struct tree *tree, struct guaco_error *err)
         rc = guaco__upgrade_open(tree, err);
     if (rc == GUACO_OK && is_web)
         rc = guaco__listening_open(tree, err);
-    if (rc == GUACO_OK && is_web && tree->meters.slots == NULL)
+    if (rc == GUACO_OK && is_service && tree->meters.slots == NULL)
         rc = guaco__meters_open(&tree->meters, err);
     if (rc == GUACO_OK && is_service)
         rc = guaco__pulse_open(tree, err);
+    if (rc == GUACO_OK && is_service)
+        rc = guaco__admin_open(tree, err);
     if (rc == GUACO_OK && is_service)
         rc = open_service(tree, err);
     if (rc == GUACO_OK && is_service)
@@ -316,6 +327,7 @@ guaco__tree_close(struct tree *tree)
     wait_for_zombies(tree);
     guaco__reload_close(tree);
     guaco__pulse_close(tree);
+    guaco__admin_close(tree);
     guaco__upgrade_close(tree);
     guaco__inherited_release(&tree->inherited);
     guaco__meters_close(&tree->meters);

@@ -103,6 +103,8 @@ send_all(const struct tree *tree, int channel)
     rc = send_text(channel, text);
     for (size_t i = 0; i < tree->binds.count && rc == GUACO_OK; i++)
         rc = send_bind(channel, &tree->binds.items[i]);
+    if (rc == GUACO_OK && guaco__admin_binds(tree) != NULL)
+        rc = send_bind(channel, &guaco__admin_binds(tree)->items[0]);
     if (rc == GUACO_OK && tree->meters.slots != NULL)
         rc = guaco__channel_send(channel, "{\"meters\":true}",
                                  strlen("{\"meters\":true}"),
@@ -159,6 +161,9 @@ hand_over(struct guaco__upgrade *u)
     guaco__watch_stop(&u->exit_watch); /* it is on its own now */
     for (size_t i = 0; i < tree->binds.count; i++)
         tree->binds.items[i].is_ours = false; /* files of Unix sockets */
+    if (guaco__admin_binds(tree) != NULL)
+        guaco__admin_binds(tree)->items[0].is_ours = false;
+    guaco__admin_close(tree);
     tree->pid_file.path[0] = '\0'; /* it holds our pid until it is replaced */
     guaco__notify_main_pid(&tree->notify, u->pid);
     tree->notify.len = 0; /* the rest is the successor's to say */

@@ -1,0 +1,220 @@
+"""The operator's socket: /metrics, health, and guaco top, with a real application."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from conftest import DEADLINE_S, Program
+from test_supervisor import python
+from test_supervisor import serve as fake_serve
+from test_supervisor_app import get
+from test_upgrade import upgrade
+
+__all__ = ["fake_serve", "python"]  # fixtures
+
+Start = Callable[..., Program]
+
+APP = """
+import asyncio, os
+
+gate = asyncio.Event()
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise RuntimeError
+    status = 200
+    if scope["path"] == "/missing":
+        status = 404
+    if scope["path"] == "/wait":
+        await gate.wait()
+    if scope["path"] == "/open":
+        gate.set()
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+"""
+
+
+@pytest.fixture
+def serve(start: Start, tmp_path: pathlib.Path) -> Start:
+    """serve(*options): the application above, the admin's socket at "admin"."""
+    (tmp_path / "counted.py").write_text(APP)
+
+    def run(*options: str) -> Program:
+        return start(
+            *("guaco", "serve", "counted:app", "--bind", "127.0.0.1:0"),
+            *("--python", sys.executable, "--no-access-log"),
+            *("--admin", "unix:admin", *options),
+        )
+
+    return run
+
+
+def ask(path: pathlib.Path, request: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(DEADLINE_S)
+        s.connect(str(path))
+        s.sendall(request)
+        reply = b""
+        while piece := s.recv(65536):
+            reply += piece
+    return reply
+
+
+def admin(path: pathlib.Path, target: str, method: str = "GET") -> tuple[int, str, str]:
+    reply = ask(path, f"{method} {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    head, _, body = reply.decode().partition("\r\n\r\n")
+    return int(head[9:12]), head, body
+
+
+def metrics(path: pathlib.Path) -> dict[str, float]:
+    status, head, body = admin(path, "/metrics")
+    assert status == 200
+    assert "content-type: application/openmetrics-text; version=1.0.0" in head
+    assert body.endswith("# EOF\n")
+    samples = (line for line in body.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in (s.rsplit(" ", 1) for s in samples)}
+
+
+def gets(found: dict[str, float]) -> float:
+    return found.get('guaco_requests_total{method="GET",code="2xx"}', 0)
+
+
+def test_counts_are_exact_over_workers_restarts_and_upgrades(
+    serve: Start, tmp_path: pathlib.Path
+) -> None:
+    tree = serve("-w", "2")
+    url = tree.url()
+    path = tmp_path / "admin"
+    assert path.stat().st_mode & 0o777 == 0o600
+    pids = {get(url)[1] for _ in range(30)}
+    assert get(url, "/missing")[0] == 404
+    found = metrics(path)
+    assert gets(found) == 30
+    assert found['guaco_requests_total{method="GET",code="4xx"}'] == 1
+    assert found["guaco_request_duration_seconds_count"] == 31
+    assert found['guaco_request_duration_seconds_bucket{le="+Inf"}'] == 31
+    assert found["guaco_connections_total"] == 31
+    assert found['guaco_workers{role="web",state="ready"}'] == 2
+    assert found["guaco_received_bytes_total"] > 31 * 20
+    assert found["guaco_sent_bytes_total"] > 31 * 20
+
+    os.kill(int(pids.pop()), signal.SIGKILL)
+    tree.read_until("ended unexpectedly")
+    tree.process.send_signal(signal.SIGHUP)
+    tree.read_until("reloaded")
+    for _ in range(10):
+        get(url)
+    found = metrics(path)
+    assert gets(found) == 40
+    assert found['guaco_worker_restarts_total{reason="died"}'] == 1
+    assert found['guaco_worker_restarts_total{reason="reload"}'] == 2
+
+    after = upgrade(tree, tree.pid)
+    for _ in range(10):
+        get(url)
+    found = metrics(path)
+    assert gets(found) == 50
+    assert found['guaco_worker_restarts_total{reason="died"}'] == 1
+    os.kill(after, signal.SIGTERM)
+    assert tree.wait() == 0
+    assert not path.exists()
+
+
+def test_requests_in_flight_are_seen(serve: Start, tmp_path: pathlib.Path) -> None:
+    tree = serve("-w", "1")
+    url = tree.url()
+    path = tmp_path / "admin"
+    waiting = threading.Thread(target=get, args=(url, "/wait?id=7"))
+    waiting.start()
+    try:
+        end = time.monotonic() + DEADLINE_S
+        while metrics(path)["guaco_requests_in_flight"] != 1:
+            assert time.monotonic() < end
+        [worker] = json.loads(admin(path, "/-/status")[2])["workers"]
+        [call] = worker["calls"]
+        assert (call["method"], call["target"]) == ("GET", "/wait?id=7")
+        assert worker["in_flight"] == 1
+        assert worker["state"] == "ready"
+        assert worker["rss_bytes"] > 1 << 20
+    finally:
+        get(url, "/open")
+        waiting.join()
+    while metrics(path)["guaco_requests_in_flight"] != 0:
+        assert time.monotonic() < end
+    assert tree.stop() == 0
+
+
+def test_health_follows_the_tree(
+    fake_serve: Start, tmp_path: pathlib.Path
+) -> None:
+    mode = tmp_path / "mode"
+    mode.write_text("silent")
+    tree = fake_serve(
+        f"fake:{mode}", "--admin", "unix:admin", "--timeout-worker-start", "0.5"
+    )
+    path = tmp_path / "admin"
+    tree.read_until("admin on unix:admin")
+    assert admin(path, "/-/live")[0] == 200
+    assert admin(path, "/-/startup")[0] == 503
+    assert admin(path, "/-/ready")[0] == 503
+    assert tree.wait() == 3
+    mode.write_text("serve")
+    tree = fake_serve(f"fake:{mode}", "--admin", "unix:admin")
+    tree.url()
+    for target in ("/-/live", "/-/startup", "/-/ready"):
+        assert admin(path, target)[0] == 200
+    assert admin(path, "/-/ready", "HEAD")[2] == ""
+    assert admin(path, "/other")[0] == 404
+    assert admin(path, "/metrics", "POST")[0] == 405
+    assert b" 400 " in ask(path, b"nonsense\r\n\r\n")
+    assert b" 431 " in ask(path, b"GET / HTTP/1.1\r\nA: " + b"x" * 9000)
+    assert tree.stop() == 0
+
+
+def test_clients_that_do_nothing_do_not_keep_others_out(
+    fake_serve: Start, tmp_path: pathlib.Path
+) -> None:
+    tree = fake_serve("fake:serve", "--admin", "127.0.0.1:0")
+    tree.url()
+    where = tree.read_until(r"admin on http://127\.0\.0\.1:(\d+)")[1]
+    idle = [socket.create_connection(("127.0.0.1", int(where))) for _ in range(40)]
+    for one in idle[8:]:
+        one.close()
+    with socket.create_connection(("127.0.0.1", int(where)), DEADLINE_S) as s:
+        s.sendall(b"GET /-/live HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert s.recv(100).startswith(b"HTTP/1.1 200 OK")
+    for one in idle[:8]:
+        one.close()
+    assert tree.stop() == 0
+
+
+def test_the_page_is_openmetrics(serve: Start, tmp_path: pathlib.Path) -> None:
+    tree = serve()
+    tree.url()
+    _, _, body = admin(tmp_path / "admin", "/metrics")
+    families: dict[str, str] = {}
+    current = ""
+    for line in body.splitlines()[:-1]:
+        if line.startswith("# TYPE "):
+            _, _, current, kind = line.split(" ")
+            assert current not in families, "a family stands in one place"
+            families[current] = kind
+        elif not line.startswith("# HELP "):
+            match = re.fullmatch(r'(\w+)(\{(\w+="[^"]*",?)+\})? [0-9.]+', line)
+            assert match, line
+            suffix = match[1].removeprefix(current)
+            assert suffix in {
+                "counter": ("_total",),
+                "gauge": ("",),
+                "info": ("_info",),
+                "histogram": ("_bucket", "_count", "_sum"),
+            }[families[current]], line
+    assert tree.stop() == 0

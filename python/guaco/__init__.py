@@ -10,6 +10,7 @@ from guaco._core import (
 )
 
 if TYPE_CHECKING:
+    from guaco._queue_batch import BatchTask
     from guaco._queue_compose import Chord, Group, ResultGroup, chord, group
     from guaco._queue_crontab import Crontab, crontab
     from guaco._queue_errors import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from guaco.queue import MemoryQueue, Queue, RedisQueue, SqliteQueue
 
 __all__ = [
+    "BatchTask",
     "CancelExecution",
     "Chord",
     "ClientDisconnected",
@@ -81,6 +83,7 @@ __all__ = [
 
 # What brings asyncio with it is imported when somebody asks for it.
 _LAZY = {
+    "BatchTask": "guaco._queue_batch",
     "CancelExecution": "guaco._queue_errors",
     "Chord": "guaco._queue_compose",
     "Crontab": "guaco._queue_crontab",

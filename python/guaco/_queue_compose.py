@@ -195,6 +195,8 @@ def extra_of(task: Task, depth: int = 0) -> dict[str, Any] | None:
         extra["error"] = pack_following(task.on_error, depth)
     if task.gathers:
         extra["gathers"] = True
+    if task.is_member:
+        extra["member"] = True
     return extra or None
 
 
@@ -205,6 +207,7 @@ def apply_extra(queue: Queue, task: Task, extra: dict[str, Any]) -> None:
     if "error" in extra:
         task.on_error = unpack_following(queue, extra["error"])
     task.gathers = bool(extra.get("gathers"))
+    task.is_member = bool(extra.get("member"))
 
 
 def unpack_following(queue: Queue, data: dict[str, Any]) -> Task:
@@ -258,6 +261,7 @@ class Plan:
         if task.wrapper.queue is not self.queue:
             raise ValueError("the tasks of a group or chord are of one queue")
         chain = chain_of(task)
+        chain[-1].is_member = joins > 0
         self.tasks.append((task, joins, must_succeed))
         self.chains.append(chain)
         return chain

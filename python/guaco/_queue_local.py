@@ -15,7 +15,7 @@ import itertools
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from guaco import _queue_run
+from guaco import _queue_batch, _queue_run
 from guaco._queue_result import CANCELED, DONE, FAILED
 
 if TYPE_CHECKING:
@@ -157,7 +157,12 @@ class LocalStore:
         if self._is_put_off(task, record, run.id):
             return run
         for _ in range(self.ATTEMPTS_MAX):
-            _queue_run.perform(queue, run, await_here, is_callers=True)
+            if isinstance(queue.registered(run.name), _queue_batch.BatchTask):
+                _queue_batch.perform_batch(
+                    queue, [run], await_here, is_callers=True
+                )
+            else:
+                _queue_run.perform(queue, run, await_here, is_callers=True)
             if run.result is not None:
                 break
         return self._run_following(queue, run)
@@ -178,7 +183,10 @@ class LocalStore:
         if self._is_put_off(task, record, run.id):
             return run.id
         for _ in range(self.ATTEMPTS_MAX):
-            await _queue_run.aperform(queue, run)
+            if isinstance(queue.registered(run.name), _queue_batch.BatchTask):
+                await _queue_batch.aperform_batch(queue, [run])
+            else:
+                await _queue_run.aperform(queue, run)
             if run.result is not None:
                 break
         if run.follow:

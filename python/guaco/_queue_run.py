@@ -244,7 +244,7 @@ class Execution:
         assert task is not None
         body = follow = None
         try:
-            if self.queue.results:
+            if self.queue.results or task.is_member:
                 body = self.queue._pack(value, "result", self.run.id)
             if task.on_complete is not None:
                 following = task.on_complete
@@ -286,7 +286,8 @@ class Execution:
         return self.run.finish(FAILED if left else RETRY, body)
 
     def _error_body(self, exc: BaseException) -> bytes | None:
-        if not self.queue.results:
+        is_member = self.task is not None and self.task.is_member
+        if not self.queue.results and not is_member:
             return None
         data = describe(exc, self.run.id, self.run.retries_left)
         return self.queue._pack(data, "result", self.run.id)
@@ -312,7 +313,11 @@ def perform(
     value: Any = None
     error: BaseException | None = None
     try:
-        value = queue.execute(task) if is_callers else _execute(queue, task)
+        value = (
+            queue.execute(task)
+            if is_callers
+            else in_this_process(queue.execute, task)
+        )
         if task.wrapper.is_async:
             value = await_it(value)
     except BaseException as exc:
@@ -320,21 +325,21 @@ def perform(
     if is_callers and isinstance(error, KeyboardInterrupt):
         execution.interrupt(error)
         raise error
-    execution.end(value, _as_failure(error))
+    execution.end(value, as_failure(error))
 
 
-def _execute(queue: Queue, task: Task) -> Any:
-    """Call the function.  A child that it forked ends where it would come
-    back: it has the worker's stack, but not its other threads."""
+def in_this_process(function: Callable[..., Any], *args: Any) -> Any:
+    """Call function.  A child that it forked ends where it would come back:
+    it has the worker's stack, but not its other threads."""
     pid = os.getpid()
     try:
-        return queue.execute(task)
+        return function(*args)
     finally:
         if os.getpid() != pid:
             os._exit(EXIT_CHILD)
 
 
-def _as_failure(exc: BaseException | None) -> BaseException | None:
+def as_failure(exc: BaseException | None) -> BaseException | None:
     """CancelledError means that the worker stops; a task's own does not."""
     if isinstance(exc, asyncio.CancelledError):
         own = RuntimeError("the task cancelled itself")
@@ -347,12 +352,12 @@ def _call(queue: Queue, task: Task) -> tuple[Any, BaseException | None]:
     """A plain function's outcome, as data: futures do not take every
     exception (StopIteration), and a loop ends by some (SystemExit)."""
     try:
-        return _execute(queue, task), None
+        return in_this_process(queue.execute, task), None
     except BaseException as exc:
-        return None, _as_failure(exc)
+        return None, as_failure(exc)
 
 
-def _is_cancelled_from_outside() -> bool:
+def is_cancelled_from_outside() -> bool:
     here = asyncio.current_task()
     return here is not None and here.cancelling() > 0
 
@@ -377,11 +382,11 @@ async def aperform(
     except asyncio.CancelledError as exc:
         if run.interrupted:
             error = interruption(run, task.wrapper.label)
-        elif _is_cancelled_from_outside():
+        elif is_cancelled_from_outside():
             execution.interrupt(exc)  # the worker stops: back to the store
             raise
         else:
-            error = _as_failure(exc)
+            error = as_failure(exc)
     except BaseException as exc:
         error = exc
     execution.end(value, error)

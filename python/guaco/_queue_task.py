@@ -76,6 +76,7 @@ class Task:
         "gathers",
         "headers",
         "id",
+        "is_member",
         "kwargs",
         "on_complete",
         "on_error",
@@ -126,6 +127,7 @@ class Task:
         self.on_complete: Task | None = None
         self.on_error: Task | None = None
         self.gathers = False  # it is the callback of a chord
+        self.is_member = False  # the callback of a chord wants its value
         self.reserved = 0  # the id that it is to get
         self.existed = False  # another with its unique key was there
         self._run: AnyRun | None = None

@@ -20,6 +20,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from guaco import _core
 from guaco._core import Error, Mailbox, Worker, interrupt_thread
+from guaco._queue_batch import (
+    BatchTask,
+    aperform_batch,
+    perform_batch,
+    size_of,
+)
 from guaco._queue_errors import CancelExecution, QueueError, TaskTimeout
 from guaco._queue_run import (
     CANCELED_WHY,
@@ -78,6 +84,10 @@ class Seat:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._run: Run | None = None
+        self._together: list[Run] = []
+        """What runs: one, or a batch, of which _run is the first."""
+        self._waiting: list[Run] = []
+        """Claimed with a batch in view, but of a task that is none."""
 
     # ---- on its own thread ----
 
@@ -96,26 +106,43 @@ class Seat:
 
     def _work_once(self, queue: Queue, worker: Worker) -> None:
         try:
-            run = worker.next(-1)
+            if self.workers.batch > 1:
+                runs = worker.next_batch(-1, self.workers.batch)
+            else:
+                run = worker.next(-1)
+                runs = [] if run is None else [run]
         except Exception:
             log.exception("queue %s: its store", queue.name)
             self.workers.drained.wait(ERROR_PAUSE_S)
             return
-        if run is None:
+        if not runs:
             # Draining; or the engine gave up on a stuck run, and the monitor
             # is about to open another.
             self.workers.drained.wait(0.01)
             return
-        self._run = run
+        wrapper = queue._tasks.get(runs[0].name)
+        if isinstance(wrapper, BatchTask):
+            self._perform(queue, runs, perform_batch)
+            return
+        self._waiting = runs
+        while self._waiting:
+            run = self._waiting.pop(0)
+            self._perform(queue, [run], perform)
+
+    def _perform(self, queue: Queue, runs: list[Run], how: Any) -> None:
+        """Run one task, or a batch, whose first run stands for all."""
+        run = self._run = runs[0]
+        self._together = runs
         _core.board_set(TASK, run.name, run.id)
         self.running[0] = run.id
         try:
-            perform(queue, run, self._await)
+            how(queue, runs if how is perform_batch else run, self._await)
         except (TaskTimeout, CancelExecution):
             pass  # it came when the outcome was stored already
         finally:
             self.running[0] = None
             self._run = None
+            self._together = []
             _core.board_set(IDLE, "", 0)
 
     def _await(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -149,8 +176,7 @@ class Seat:
 
     def release(self) -> None:
         """Give the run back: the process is about to end under it."""
-        run = self._run
-        if run is not None:
+        for run in [*self._together, *self._waiting]:
             with contextlib.suppress(Error):  # it ended meanwhile
                 run.finish(RELEASED)
 
@@ -201,6 +227,7 @@ class Workers:
             raise ValueError("workers must be 1 to 4096")
         self.queue = queue
         self.count = count
+        self.batch = size_of(queue)
         self.exit_when_stuck = exit_when_stuck
         self.box = Mailbox()
         self.drained = threading.Event()
@@ -223,7 +250,7 @@ class Workers:
         return Worker(
             self.queue._open(),
             self.queue.name,
-            self.count,
+            min(4096, self.count * self.batch),
             self.box,
             0,
             self.kill_grace_ms,
@@ -380,7 +407,7 @@ class AsyncWorkers(Workers):
     ) -> None:
         super().__init__(queue, count, exit_when_stuck=exit_when_stuck)
         self._running: dict[int, asyncio.Task[None]] = {}
-        self._runs: dict[int, Run] = {}
+        self._runs: dict[int, list[Run]] = {}
         self._in_threads: dict[int, tuple[list[int | None], int]] = {}
         """Of plain functions: what interrupt_thread wants to know."""
         self._thread: threading.Thread | None = None
@@ -488,21 +515,32 @@ class AsyncWorkers(Workers):
             return
         while len(self._running) < self.count:
             try:
-                run = self.worker.next(0)
+                runs = self.worker.next_batch(0, self.batch)
             except Exception:
                 log.exception("queue %s: its store", self.queue.name)
                 asyncio.get_running_loop().call_later(ERROR_PAUSE_S, self._pump)
                 return
-            if run is None:
+            if not runs:
                 return
-            task = asyncio.get_running_loop().create_task(self._perform(run))
-            self._running[run.id] = task
-            self._runs[run.id] = run
-            task.add_done_callback(functools.partial(self._done, run.id))
+            if isinstance(self.queue._tasks.get(runs[0].name), BatchTask):
+                self._begin(aperform_batch, runs)
+            else:
+                for run in runs:
+                    self._begin(aperform, [run])
 
-    async def _perform(self, run: Run) -> None:
-        _core.board_tag(TASK, run.name, run.id)
-        await aperform(self.queue, run, functools.partial(self._call, run))
+    def _begin(self, how: Any, runs: list[Run]) -> None:
+        """Run one task, or a batch, whose first run stands for all."""
+        first = runs[0]
+        task = asyncio.get_running_loop().create_task(self._perform(how, runs))
+        self._running[first.id] = task
+        self._runs[first.id] = runs
+        task.add_done_callback(functools.partial(self._done, first.id))
+
+    async def _perform(self, how: Any, runs: list[Run]) -> None:
+        first = runs[0]
+        _core.board_tag(TASK, first.name, first.id)
+        what = runs if how is aperform_batch else first
+        await how(self.queue, what, functools.partial(self._call, first))
 
     def _done(self, run_id: int, task: asyncio.Task[None]) -> None:
         self._running.pop(run_id, None)
@@ -521,7 +559,7 @@ class AsyncWorkers(Workers):
         return True
 
     def release(self) -> None:
-        for run in list(self._runs.values()):
+        for run in [run for runs in self._runs.values() for run in runs]:
             with contextlib.suppress(Error):  # it ended meanwhile
                 run.finish(RELEASED)
 

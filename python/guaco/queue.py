@@ -18,6 +18,7 @@ task is run at least once, and one run's outcome is accepted.
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import datetime as dt
 import itertools
@@ -37,6 +38,7 @@ from typing import (
 
 from guaco import trace
 from guaco._core import Broker, Error, Seal, ids_reserve, task_members
+from guaco._queue_batch import SIZE_MAX, BatchTask, argument_of
 from guaco._queue_compose import (
     Chord,
     Group,
@@ -109,6 +111,7 @@ if TYPE_CHECKING:
     from guaco._queue_worker import Kind, Workers
 
 __all__ = [
+    "BatchTask",
     "CancelExecution",
     "Chord",
     "Crontab",
@@ -170,6 +173,7 @@ STATES = {
 
 Hook = Callable[..., Any]
 H = TypeVar("H", bound=Hook)
+A = TypeVar("A")
 
 _numbers = itertools.count()
 _queues: weakref.WeakSet[Queue] = weakref.WeakSet()
@@ -192,6 +196,29 @@ class _PeriodicDecorator(Protocol):
     ) -> PeriodicTask[P, R]: ...
     @overload
     def __call__(self, func: Callable[P, R], /) -> PeriodicTask[P, R]: ...
+
+
+class _BatchDecorator(Protocol):
+    @overload
+    def __call__(
+        self, func: Callable[[builtins.list[A]], Coroutine[Any, Any, None]], /
+    ) -> BatchTask[[A], None]: ...
+    @overload
+    def __call__(
+        self, func: Callable[[builtins.list[A]], None], /
+    ) -> BatchTask[[A], None]: ...
+    @overload
+    def __call__(
+        self,
+        func: Callable[
+            [builtins.list[A]], Coroutine[Any, Any, builtins.list[R]]
+        ],
+        /,
+    ) -> BatchTask[[A], R]: ...
+    @overload
+    def __call__(
+        self, func: Callable[[builtins.list[A]], builtins.list[R]], /
+    ) -> BatchTask[[A], R]: ...
 
 
 def _url_of(where: str) -> tuple[str, str]:
@@ -232,6 +259,7 @@ class Queue(Steering):
 
     wrapper_class: ClassVar[type[TaskWrapper[..., Any]]] = TaskWrapper
     periodic_class: ClassVar[type[PeriodicTask[..., Any]]] = PeriodicTask
+    batch_class: ClassVar[type[BatchTask[..., Any]]] = BatchTask
     result_class: ClassVar[type[Result[Any]]] = Result
 
     def __init__(
@@ -441,6 +469,29 @@ class Queue(Steering):
 
         return decorate
 
+    def batch_task(
+        self, size: int = 100, **settings: Any
+    ) -> _BatchDecorator:
+        """Make a function of a list a task that is enqueued by its items.
+
+        Calls that wait together are run by one call, at most size of them.
+        It gives None, or a list with the value of each, exceptions for those
+        that failed.  Give it a queue of its own: a worker takes a batch at a
+        time, whatever else is in it.
+        """
+        if not 1 <= size <= SIZE_MAX:
+            raise ValueError(f"size must be 1 to {SIZE_MAX}")
+        if settings.get("context"):
+            raise ValueError("a batch task has no context")
+
+        def decorate(func: Callable[..., Any]) -> Any:
+            wrapper = self._register(self.batch_class, func, settings)
+            assert isinstance(wrapper, BatchTask)
+            wrapper.size = size
+            return wrapper
+
+        return decorate
+
     def _register(
         self,
         cls: type[TaskWrapper[..., Any]],
@@ -491,8 +542,9 @@ class Queue(Steering):
         wrapper = task.wrapper
         name = wrapper.name
         call: list[Any] = [list(task.args), task.kwargs]
-        if task.on_complete or task.on_error or task.gathers:
-            call.append(extra_of(task))
+        extra = extra_of(task)
+        if extra is not None:
+            call.append(extra)
         body = self._pack(call, "task", name)
         rules = None
         if wrapper.rules or joins or must_succeed or task.reserved:
@@ -715,6 +767,10 @@ class Queue(Steering):
         if wrapper.context:
             return wrapper.func(*task.args, **task.kwargs, task=task)
         return wrapper.func(*task.args, **task.kwargs)
+
+    def execute_batch(self, tasks: builtins.list[Task]) -> Any:
+        """Call the function of a batch task for tasks, as execute() does."""
+        return tasks[0].wrapper.func([argument_of(task) for task in tasks])
 
     def start(
         self, workers: int = 1, *, kind: Kind = "thread", periodic: bool = True

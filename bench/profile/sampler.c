@@ -1,13 +1,16 @@
 /*
- * sampler PID COUNT PERIOD_US [stop]: sample a target as fast as asked (0: flat
- * out) and print one line of JSON: system calls and CPU time a sample, torn and
- * dropped ones, impossible stacks, and how often each function was the leaf.
+ * sampler PID COUNT PERIOD_US [stop|off|all]: sample a target as fast as asked
+ * (0: flat out) and print one line of JSON: system calls and CPU time a sample,
+ * torn and dropped ones, impossible stacks, the samples a second that were
+ * reached, and how often each function was the leaf.
  *
  * A stack is impossible when it holds functions of both halves of target.py,
  * told apart by the last character of their names.
  *
- * With "stop" the target is stopped for each sample: the truth that the shares
- * of the other way are held against.
+ * stop  the target is stopped for each sample: the truth that the shares of the
+ *       other way are held against
+ * off   nothing is read: what the ticks alone cost
+ * all   all threads, not only the holder of the GIL
  */
 
 #include <signal.h>
@@ -52,7 +55,7 @@ on_thread(void *ctx, const struct guaco__thread_sample *sample)
     count_leaf(sample->stack->frames[0].code->name);
     for (size_t i = 0; i < sample->stack->count; i++) {
         struct guaco_slice name = sample->stack->frames[i].code->name;
-        char last = name.len == 2 ? name.at[1] : '\0';
+        char last = name.len == 2 || name.len == 3 ? name.at[name.len - 1] : 0;
         if (last == '1' || last == '2')
             half[last - '1'] = true;
     }
@@ -60,11 +63,11 @@ on_thread(void *ctx, const struct guaco__thread_sample *sample)
 }
 
 static double
-cpu_us(void)
+us_of(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
@@ -90,20 +93,25 @@ wait_stopped(int pid)
 
 static int
 sample_all(struct guaco__target *target, int pid, long count, long period_us,
-           bool stop)
+           const char *mode)
 {
     struct timespec period = {period_us / 1000000, period_us % 1000000 * 1000};
+    bool stop = strcmp(mode, "stop") == 0, off = strcmp(mode, "off") == 0;
+    enum guaco__sample_what what = strcmp(mode, "all") == 0
+                                       ? GUACO__SAMPLE_THREADS
+                                       : GUACO__SAMPLE_HOLDERS;
     int rc = GUACO_OK;
 
     for (long i = 0; i < count && rc == GUACO_OK; i++) {
         if (period_us > 0)
             nanosleep(&period, NULL);
+        if (off)
+            continue;
         if (stop) {
             kill(pid, SIGSTOP);
             wait_stopped(pid);
         }
-        rc = guaco__target_sample(target, GUACO__SAMPLE_HOLDERS, on_thread,
-                                  NULL);
+        rc = guaco__target_sample(target, what, on_thread, NULL);
         if (stop)
             kill(pid, SIGCONT);
     }
@@ -111,15 +119,18 @@ sample_all(struct guaco__target *target, int pid, long count, long period_us,
 }
 
 static void
-print_result(const struct guaco__target *target, long count, double used_us)
+print_result(const struct guaco__target *target, long count, double used_us,
+             double wall_us)
 {
     const struct guaco__target_counts *c = guaco__target_counts(target);
 
     printf("{\"samples\":%ld,\"told\":%ld,\"calls\":%.4f,\"cpu_us\":%.3f,"
-           "\"torn\":%llu,\"dropped\":%llu,\"impossible\":%ld,\"leaves\":{",
+           "\"torn\":%llu,\"dropped\":%llu,\"impossible\":%ld,\"rate\":%.0f,"
+           "\"leaves\":{",
            count, told, (double)guaco__target_reads(target) / (double)count,
            used_us / (double)count, (unsigned long long)c->torn,
-           (unsigned long long)c->dropped, impossible);
+           (unsigned long long)c->dropped, impossible,
+           (double)count * 1e6 / wall_us);
     for (int i = 0; i < NAMES_MAX && leaves[i].count > 0; i++)
         printf("%s\"%s\":%ld", i > 0 ? "," : "", leaves[i].name,
                leaves[i].count);
@@ -133,18 +144,20 @@ main(int argc, char **argv)
     struct guaco_error err = {0};
 
     if (argc < 4) {
-        fprintf(stderr, "usage: sampler PID COUNT PERIOD_US [stop]\n");
+        fprintf(stderr, "usage: sampler PID COUNT PERIOD_US [stop|off|all]\n");
         return 2;
     }
     int pid = (int)strtol(argv[1], NULL, 10);
     long count = strtol(argv[2], NULL, 10);
     int rc = guaco__target_attach(&target, pid, &err);
-    double begin = cpu_us();
+    double cpu = us_of(CLOCK_PROCESS_CPUTIME_ID);
+    double wall = us_of(CLOCK_MONOTONIC);
     if (rc == GUACO_OK)
-        rc =
-            sample_all(target, pid, count, strtol(argv[3], NULL, 10), argc > 4);
+        rc = sample_all(target, pid, count, strtol(argv[3], NULL, 10),
+                        argc > 4 ? argv[4] : "");
     if (rc == GUACO_OK)
-        print_result(target, count, cpu_us() - begin);
+        print_result(target, count, us_of(CLOCK_PROCESS_CPUTIME_ID) - cpu,
+                     us_of(CLOCK_MONOTONIC) - wall);
     else
         fprintf(stderr, "sampler: %s\n",
                 err.text[0] != '\0' ? err.text : guaco_strerror(rc));

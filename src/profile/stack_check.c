@@ -149,12 +149,10 @@ believe(struct call_site *site, const struct function *function,
     return site->doubts == DOUBTS_MAX;
 }
 
-bool
-guaco__stack_pair_is_true(struct guaco__stack_world *world,
-                          const struct slot *caller, const struct slot *callee)
+static bool
+pair_look_up(struct guaco__stack_world *world, const struct slot *caller,
+             const struct slot *callee)
 {
-    if (!is_inside(caller))
-        return false;
     struct call_site *site = site_get(world, caller, true);
     struct function *function = function_get(world, callee->function);
     if (site == NULL || function == NULL)
@@ -171,4 +169,24 @@ guaco__stack_pair_is_true(struct guaco__stack_world *world,
         !function_read(world, callee->function, function))
         return false;
     return agrees(site, function, callee) || believe(site, function, callee);
+}
+
+/* Most pairs of a sample were there in the one before. */
+bool
+guaco__stack_pair_is_true(struct guaco__stack_world *world,
+                          const struct slot *caller, const struct slot *callee)
+{
+    uint64_t key = caller->instruction * 31 + (callee->function >> 4);
+    struct proven *proven = &world->proven[key % PROVEN_SLOTS];
+
+    if (!is_inside(caller))
+        return false;
+    if (proven->instruction == caller->instruction &&
+        proven->function == callee->function && proven->callee == callee->code)
+        return true;
+    if (!pair_look_up(world, caller, callee))
+        return false;
+    *proven =
+        (struct proven){caller->instruction, callee->function, callee->code};
+    return true;
 }

@@ -48,12 +48,20 @@ struct call_site {
     uint8_t doubts; /* mismatches in a row; at DOUBTS_MAX it is believed */
 };
 
+/* A pair that was found to be true: it is not looked up again. */
+struct proven {
+    uint64_t instruction, function;
+    const struct guaco__code *callee;
+};
+#define PROVEN_SLOTS 512
+
 struct guaco__stack_world {
     struct guaco__vmem *memory;
     const struct guaco__layout *layout;
     struct guaco__codes codes;
     struct guaco__arena arena; /* functions and call sites */
     struct guaco__map functions, sites;
+    struct proven proven[PROVEN_SLOTS];
 };
 
 /*

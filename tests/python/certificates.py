@@ -40,6 +40,8 @@ class Certificates:
             words += ["-CA", self.path(f"{signer}.pem")]
             words += ["-CAkey", self.path(f"{signer}.key")]
             words += ["-addext", "basicConstraints=critical,CA:FALSE"]
+        elif not names:  # an authority; Python 3.13 asks for its key usage
+            words += ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
         words += ["-passout", f"pass:{password}"] if password else ["-noenc"]
         subprocess.run(["openssl", *words], check=True, capture_output=True)
         return cert, key

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bench.sh [NAME [ARGUMENT...]]: the benchmarks, on a release build.
 #
-# server, queue, loop    beside their peers: bench/NAME/run.py
+# server, queue, loop, static    beside their peers: bench/NAME/run.py
 # http_parser            the request parser alone: bench/http/parser.c
 # queue_core             the queue without Python: bench/queue/core.c
 # conformance            tests/conformance beside the peers: bench/conformance.py
@@ -21,7 +21,7 @@ run() {
     local name=$1
     shift
     case $name in
-    server | queue | loop)
+    server | queue | loop | static)
         "$py" "bench/$name/run.py" --python "$tag" "$@" ;;
     http_parser | queue_core)
         ninja --quiet -C "$release" "bench/bench_$name"

@@ -10,6 +10,8 @@
 
 #include <stddef.h>
 
+#include "run/options.h"
+
 struct guaco__command {
     const char *name;     /* one that begins with '_' is not listed */
     const char *operands; /* for the usage line */
@@ -43,6 +45,17 @@ int guaco__command_import_uwsgi(const struct guaco__command *command,
  * with -t the exit code of the command. */
 int guaco__command_profile(const struct guaco__command *command,
                            const char *const *args, size_t count);
+
+/* Resolve the options of a tree's command, with the pyproject.toml of the
+ * working directory: as guaco__options_resolve(). */
+int
+guaco__cli_resolve(struct guaco__options *options,
+                   enum guaco__option_command command, const char *const *args,
+                   size_t count, struct guaco_error *err);
+
+/* cmd_top.c: 0, 1 when there is no answer, 2. */
+int guaco__command_top(const struct guaco__command *command,
+                       const char *const *args, size_t count);
 
 /* cmd_flamegraph.c: 0, 1 or 2. */
 int guaco__command_flamegraph(const struct guaco__command *command,

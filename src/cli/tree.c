@@ -70,9 +70,10 @@ read_file(struct guaco__arena *arena, const struct guaco__toml **root,
     return rc;
 }
 
-static int
-resolve(struct guaco__options *options, enum guaco__option_command command,
-        const char *const *args, size_t count, struct guaco_error *err)
+int
+guaco__cli_resolve(struct guaco__options *options,
+                   enum guaco__option_command command, const char *const *args,
+                   size_t count, struct guaco_error *err)
 {
     struct guaco__arena arena;
     const struct guaco__toml *root;
@@ -265,7 +266,7 @@ guaco__command_tree(const struct guaco__command *command,
     for (size_t i = 0; i < count; i++) /* before anything can be wrong */
         if (strcmp(args[i], "--help") == 0 || strcmp(args[i], "-h") == 0)
             return print_help(command, which);
-    if (resolve(&options, which, args, count, &err) != GUACO_OK)
+    if (guaco__cli_resolve(&options, which, args, count, &err) != GUACO_OK)
         return complain(&err, GUACO__EXIT_USAGE);
     if (options.wants_config)
         code = print_config(&options);

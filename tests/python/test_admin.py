@@ -1,12 +1,18 @@
 """The operator's socket: /metrics, health, and guaco top, with a real application."""
 
+import fcntl
 import json
 import os
 import pathlib
+import pty
 import re
+import select
 import signal
 import socket
+import struct
+import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -218,3 +224,95 @@ def test_the_page_is_openmetrics(serve: Start, tmp_path: pathlib.Path) -> None:
                 "histogram": ("_bucket", "_count", "_sum"),
             }[families[current]], line
     assert tree.stop() == 0
+
+
+# ---- guaco top
+
+
+def test_top_prints_once_where_there_is_no_terminal(
+    serve: Start, start: Start, tmp_path: pathlib.Path
+) -> None:
+    tree = serve("-w", "2")
+    url = tree.url()
+    for _ in range(5):
+        get(url)
+    waiting = threading.Thread(target=get, args=(url, "/wait?q=%1b[2J"))
+    waiting.start()
+    try:
+        end = time.monotonic() + DEADLINE_S
+        while metrics(tmp_path / "admin")["guaco_requests_in_flight"] != 1:
+            assert time.monotonic() < end
+        top = start("guaco", "top", "unix:admin")
+        assert top.wait() == 0
+        assert re.search(r"^guaco \S+  counted:app  pid \d+  running", top.output)
+        assert len(re.findall(r"^web +[01] +\d+ ready ", top.output, re.M)) == 2
+        assert re.search(r"^requests 5 ", top.output, re.M)
+        assert re.search(r"s +\d+ GET /wait\?q=%1b\[2J$", top.output, re.M)
+        found = start("guaco", "top", "--once", env={"GUACO_ADMIN": "unix:admin"})
+        assert found.wait() == 0
+        assert "counted:app" in found.output
+    finally:
+        while waiting.is_alive():  # the event is one of each worker
+            get(url, "/open")
+            waiting.join(0.01)
+    assert tree.stop() == 0
+
+
+def test_top_is_a_screen_on_a_terminal(serve: Start, tmp_path: pathlib.Path) -> None:
+    tree = serve()
+    tree.url()
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    with subprocess.Popen(
+        [os.environ["GUACO_EXE"], "top", "--interval", "0.1", "unix:admin"],
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm"},
+    ) as top:
+        os.close(theirs)
+        shown = b""
+        while b"ROLE" not in shown or b"q quit" not in shown:
+            assert select.select([ours], [], [], DEADLINE_S)[0], shown
+            shown += os.read(ours, 65536)
+        os.write(ours, b"q")
+        while select.select([ours], [], [], DEADLINE_S)[0]:
+            try:
+                if not os.read(ours, 65536):
+                    break
+            except OSError:  # its end was closed
+                break
+        assert top.wait(DEADLINE_S) == 0
+    os.close(ours)
+    assert tree.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["unix:missing"], 1, "connect to unix:missing: No such file"),
+        (["somewhere"], 1, "somewhere is neither HOST:PORT nor unix:PATH"),
+        ([], 2, "where? name the address of --admin"),
+        (["--often"], 2, "--often is not understood"),
+        (["--interval", "0"], 2, "--interval takes"),
+        (["--help"], 0, "usage: guaco top"),
+    ],
+)
+def test_top_says_what_is_wrong(
+    start: Start, words: list[str], code: int, text: str
+) -> None:
+    program = start("guaco", "top", *words)
+    assert program.wait() == code
+    assert text in program.output
+
+
+def test_top_knows_another_server(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        top = start("guaco", "top", f"127.0.0.1:{other.getsockname()[1]}")
+        connection, _ = other.accept()
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n[]")
+        connection.recv(1000)
+        connection.close()
+        assert top.wait() == 1
+    assert "is no admin socket of guaco" in top.output

@@ -89,8 +89,8 @@ enum guaco_unique_until {
 struct guaco_rules {
     /* While a task of the queue holds this key another with it is not put: the
      * put gives the id of the one that holds it, and sets *existed.  With
-     * `unique_replace`, if that one does not run yet, it is also given the
-     * new one's body, due time, priority and limits (and keeps its id). */
+     * `unique_replace`, if that one does not run (and no process died under
+     * it), it is also given the new one's body, due time, priority and limits (and keeps its id). */
     struct guaco_slice unique;            /* empty: none */
     enum guaco_unique_until unique_until; /* 0: DONE */
     uint64_t unique_ms; /* at most so long after its put; 0: without end */

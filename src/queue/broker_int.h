@@ -588,6 +588,9 @@ struct guaco__rate {
 };
 
 struct guaco__rate guaco__rate_of(const struct guaco_limit *limit);
+/* After the clock was set back: nothing is fuller later than a whole bucket. */
+int64_t guaco__rate_clamp(const struct guaco__rate *rate, int64_t now_us,
+                          int64_t full_us);
 int64_t guaco__rate_take(const struct guaco__rate *rate, uint32_t cost,
                          int64_t now_us, int64_t *full_us);
 

@@ -155,8 +155,9 @@ ask_lane(struct memory_store *self, struct memory_lane *lane, uint32_t cost,
          bool take)
 {
     int64_t now_us = self->now_ms * 1000;
-    int64_t full_us = lane->full_us;
+    int64_t full_us = guaco__rate_clamp(&lane->rate, now_us, lane->full_us);
 
+    lane->full_us = full_us;
     if (!has_room(lane))
         return INT64_MAX;
     int64_t at_us = guaco__rate_take(&lane->rate, cost, now_us, &full_us);
@@ -223,7 +224,8 @@ wake_lane(struct memory_store *self, struct memory_lane *lane, uint32_t limit,
 
     set_wake(self, lane, INT64_MAX);
     if (lane->refs == 0) {
-        free_lane(self, lane);
+        lane->refs = 1;
+        guaco__memory_lane_put(self, lane); /* gone, or waits to be full */
         return;
     }
     while (lane->aside.count > 0 && *count < limit && at_us <= now_us) {
@@ -238,11 +240,32 @@ wake_lane(struct memory_store *self, struct memory_lane *lane, uint32_t limit,
                  at_us > now_us ? (at_us + 999) / 1000 : self->now_ms + 1);
 }
 
+/* What was to be looked at by a clock that was set back since, is looked at
+ * now. */
+static void
+pull_wakes(struct memory_store *self)
+{
+    size_t at = 0;
+    void *value;
+
+    while (guaco__map_next(&self->lanes, &at, NULL, &value)) {
+        struct memory_lane *lane = value;
+        lane->full_us =
+            guaco__rate_clamp(&lane->rate, self->now_ms * 1000, lane->full_us);
+        if (lane->wake_ms != INT64_MAX && lane->wake_ms > self->now_ms)
+            set_wake(self, lane, self->now_ms);
+    }
+}
+
 void
 guaco__memory_lanes_promote(struct memory_store *self,
                             struct guaco__op_promote *promote)
 {
     struct guaco__heap_node *node;
+
+    if (self->now_ms < self->promoted_ms)
+        pull_wakes(self);
+    self->promoted_ms = self->now_ms;
 
     while ((node = guaco__heap_min(&self->wakes)) != NULL) {
         struct memory_lane *lane = GUACO__OF(node, struct memory_lane, node);

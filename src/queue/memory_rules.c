@@ -220,7 +220,7 @@ guaco__memory_rules_unmake(struct memory_store *self, struct memory_task *task)
 static bool
 can_replace(const struct guaco__put *put, const struct memory_task *old)
 {
-    return put->rules->unique_replace && old != NULL &&
+    return put->rules->unique_replace && old != NULL && !old->is_suspect &&
            (old->place == PLACE_READY || old->place == PLACE_ASIDE ||
             old->place == PLACE_DELAYED);
 }

@@ -30,18 +30,25 @@ guaco__rate_of(const struct guaco_limit *limit)
 }
 
 int64_t
+guaco__rate_clamp(const struct guaco__rate *rate, int64_t now_us,
+                  int64_t full_us)
+{
+    int64_t most_us = now_us + rate->burst * rate->interval_us;
+
+    return full_us < most_us ? full_us : most_us;
+}
+
+int64_t
 guaco__rate_take(const struct guaco__rate *rate, uint32_t cost, int64_t now_us,
                  int64_t *full_us)
 {
     int64_t bucket_us = rate->burst * rate->interval_us;
-    int64_t full = *full_us;
 
     if (rate->interval_us == 0)
         return now_us;
+    int64_t full = guaco__rate_clamp(rate, now_us, *full_us);
     if (full < now_us)
         full = now_us;
-    if (full > now_us + bucket_us) /* the clock was set back */
-        full = now_us + bucket_us;
     if (cost > rate->burst) /* the limit was narrowed since */
         cost = (uint32_t)rate->burst;
     full += (int64_t)cost * rate->interval_us;

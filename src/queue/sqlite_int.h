@@ -76,6 +76,7 @@ struct sqlite_store {
     int wal_pages;                   /* of the log, by the last commit */
     int next_checkpoint;             /* at so many pages */
     int64_t now_ms;                  /* of the present run */
+    int64_t promoted_ms;             /* of the last promote here; 0: none */
     int64_t kicks[SQLITE_KICKS_MAX]; /* lanes to let others run, see _claim */
     size_t kick_count;
     bool is_full; /* synchronous=full */
@@ -109,6 +110,7 @@ struct sqlite_found {
     int64_t other; /* DELAYED: due; ASIDE: the lane; RUNNING: the owner */
     uint32_t attempt, failures, deaths;
     bool ruled;
+    bool suspect; /* DELAYED, ASIDE */
 };
 
 /* ---- sqlite_base.c: statements and transactions ---- */

@@ -38,6 +38,8 @@ load(struct sqlite_store *self, int64_t id, struct lane *lane)
         .wake_ms = has_wake ? sqlite3_column_int64(stmt, 6) : INT64_MAX,
         .has_aside = sqlite3_column_int(stmt, 7) != 0,
     };
+    lane->full_us =
+        guaco__rate_clamp(&lane->rate, self->now_ms * 1000, lane->full_us);
     (void)sqlite3_reset(stmt);
     return GUACO_OK;
 }
@@ -236,10 +238,10 @@ refuse(struct sqlite_store *self, const struct sqlite_task *task,
 {
     int rc = set_aside(self, task, lane->id);
 
-    if (rc == GUACO_OK && at_ms < lane->wake_ms) {
+    if (at_ms < lane->wake_ms)
         lane->wake_ms = at_ms;
+    if (rc == GUACO_OK)
         rc = save(self, lane);
-    }
     for (unsigned i = 0; i < GUACO_LIMITS_MAX; i++) {
         if (rule->lanes[i] == 0 || rule->lanes[i] == lane->id)
             continue;
@@ -321,6 +323,10 @@ wake_lane(struct sqlite_store *self, int64_t id, uint32_t limit,
 
     if (rc != GUACO_OK)
         return rc;
+    if (lane.refs <= 0) {
+        lane.wake_ms = lane.full_us / 1000 + 1;
+        return save(self, &lane);
+    }
     while (rc == GUACO_OK && lane.has_aside && *count < limit &&
            at_us <= now_us) {
         rc = bring_back(self, id, count);
@@ -340,6 +346,15 @@ int
 guaco__sqlite_lanes_promote(struct sqlite_store *self,
                             struct guaco__op_promote *promote)
 {
+    const int64_t now_ms = self->now_ms;
+
+    /* What was to be looked at by a clock that was set back since. */
+    if (now_ms < self->promoted_ms || self->promoted_ms == 0) {
+        int rc = guaco__sql_exec(self, SQL_LANE_PULL, 1, &now_ms);
+        if (rc != GUACO_OK)
+            return rc;
+    }
+    self->promoted_ms = now_ms;
     for (;;) {
         int rc;
         sqlite3_stmt *stmt = guaco__sql(self, SQL_LANE_WAKE, &rc);

@@ -28,6 +28,7 @@ ask(struct sqlite_store *self, enum sqlite_statement which, int64_t key,
     found->deaths = (uint32_t)sqlite3_column_int64(stmt, 3);
     found->ruled = sqlite3_column_int(stmt, 4) != 0;
     found->other = sqlite3_column_int64(stmt, 5);
+    found->suspect = sqlite3_column_int(stmt, 6) != 0;
     (void)sqlite3_reset(stmt);
     return GUACO_OK;
 }

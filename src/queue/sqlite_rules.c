@@ -201,7 +201,7 @@ replace(struct sqlite_store *self, struct guaco__put *puts, size_t at,
     const int64_t id = (int64_t)put->id;
     int rc = guaco__sqlite_find(self, put->id, &found);
 
-    if (rc != GUACO_OK ||
+    if (rc != GUACO_OK || found.suspect ||
         (found.place != PLACE_READY && found.place != PLACE_DELAYED &&
          found.place != PLACE_ASIDE))
         return rc;

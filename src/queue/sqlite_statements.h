@@ -184,31 +184,34 @@
     SQLITE_KEY_STATEMENTS(X)
 
 /* Finding a task by its id. */
-#define SQLITE_PLACE_STATEMENTS(X)                                             \
-    X(READY_SEEK, "SELECT rank FROM guaco_ready WHERE rank >= ?1 "             \
-                  "ORDER BY rank LIMIT 1")                                     \
-    X(SUSPECT_SEEK, "SELECT rank FROM guaco_suspect WHERE rank >= ?1 "         \
-                    "ORDER BY rank LIMIT 1")                                   \
-    X(DELAYED_FIND,                                                            \
-      "SELECT rank, attempt, failures, deaths, ruled, due FROM guaco_delayed " \
-      "WHERE (rank & " SQLITE_ID_MASK ") = ?1")                                \
-    X(RUNNING_FIND, "SELECT rank, attempt, failures, deaths, ruled, owner "    \
-                    "FROM guaco_running WHERE id = ?1")                        \
-    X(HELD_FIND, "SELECT rank, 0, 0, 0, 1, 0 FROM guaco_held WHERE id = ?1")   \
-    X(ASIDE_FIND, "SELECT a.rank, a.attempt, a.failures, a.deaths, 1, a.lane " \
-                  "FROM guaco_rule AS r JOIN guaco_aside AS a "                \
-                  "ON a.lane = r.aside AND a.rank = r.rank WHERE r.id = ?1")   \
-    X(READY_FIND,                                                              \
-      "SELECT rank, attempt, failures, deaths, ruled, 0 FROM guaco_ready "     \
-      "WHERE rank = ?1")                                                       \
-    X(SUSPECT_FIND,                                                            \
-      "SELECT rank, attempt, failures, deaths, ruled, 0 FROM guaco_suspect "   \
-      "WHERE rank = ?1")                                                       \
-    X(DELAYED_TAKE, "DELETE FROM guaco_delayed WHERE due = ?1 AND rank = ?2")  \
-    X(HELD_DROP, "DELETE FROM guaco_held WHERE id = ?1")                       \
-    X(RUNNING_CANCEL, "UPDATE guaco_running SET cancel = ?2 WHERE id = ?1 "    \
-                      "AND cancel IS NULL")                                    \
-    X(RUNNING_WHY, "SELECT cancel FROM guaco_running WHERE id = ?1")           \
+#define SQLITE_PLACE_STATEMENTS(X)                                              \
+    X(READY_SEEK, "SELECT rank FROM guaco_ready WHERE rank >= ?1 "              \
+                  "ORDER BY rank LIMIT 1")                                      \
+    X(SUSPECT_SEEK, "SELECT rank FROM guaco_suspect WHERE rank >= ?1 "          \
+                    "ORDER BY rank LIMIT 1")                                    \
+    X(DELAYED_FIND,                                                             \
+      "SELECT rank, attempt, failures, deaths, ruled, due, suspect "            \
+      "FROM guaco_delayed "                                                     \
+      "WHERE (rank & " SQLITE_ID_MASK ") = ?1")                                 \
+    X(RUNNING_FIND, "SELECT rank, attempt, failures, deaths, ruled, owner, 0 "  \
+                    "FROM guaco_running WHERE id = ?1")                         \
+    X(HELD_FIND,                                                                \
+      "SELECT rank, 0, 0, 0, 1, 0, 0 FROM guaco_held WHERE id = ?1")            \
+    X(ASIDE_FIND,                                                               \
+      "SELECT a.rank, a.attempt, a.failures, a.deaths, 1, a.lane, a.suspect "   \
+      "FROM guaco_rule AS r JOIN guaco_aside AS a "                             \
+      "ON a.lane = r.aside AND a.rank = r.rank WHERE r.id = ?1")                \
+    X(READY_FIND,                                                               \
+      "SELECT rank, attempt, failures, deaths, ruled, 0, 0 FROM guaco_ready "   \
+      "WHERE rank = ?1")                                                        \
+    X(SUSPECT_FIND,                                                             \
+      "SELECT rank, attempt, failures, deaths, ruled, 0, 0 FROM guaco_suspect " \
+      "WHERE rank = ?1")                                                        \
+    X(DELAYED_TAKE, "DELETE FROM guaco_delayed WHERE due = ?1 AND rank = ?2")   \
+    X(HELD_DROP, "DELETE FROM guaco_held WHERE id = ?1")                        \
+    X(RUNNING_CANCEL, "UPDATE guaco_running SET cancel = ?2 WHERE id = ?1 "     \
+                      "AND cancel IS NULL")                                     \
+    X(RUNNING_WHY, "SELECT cancel FROM guaco_running WHERE id = ?1")            \
     X(QUEUE_PAUSE, "UPDATE guaco_queue SET paused = ?2 WHERE id = ?1")
 
 /* Rules, and limits. */
@@ -268,6 +271,7 @@
     X(LANE_SET,                                                                \
       "UPDATE guaco_lane SET refs = ?2, running = ?3, full_us = ?4, "          \
       "wake = nullif(?5, 9223372036854775807) WHERE id = ?1")                  \
+    X(LANE_PULL, "UPDATE guaco_lane SET wake = ?1 WHERE wake > ?1")            \
     X(LANE_DROP, "DELETE FROM guaco_lane WHERE id = ?1")                       \
     X(LANE_WAKE, "SELECT id, wake FROM guaco_lane WHERE wake IS NOT NULL "     \
                  "ORDER BY wake LIMIT 1")                                      \

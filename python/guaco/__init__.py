@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from guaco._queue_crontab import Crontab, crontab
     from guaco._queue_errors import (
         CancelExecution,
+        CommandError,
         QueueError,
         RateLimitExceeded,
         ResultTimeout,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchTask",
     "CancelExecution",
+    "CommandError",
     "Chord",
     "ClientDisconnected",
     "Crontab",
@@ -85,6 +87,7 @@ __all__ = [
 _LAZY = {
     "BatchTask": "guaco._queue_batch",
     "CancelExecution": "guaco._queue_errors",
+    "CommandError": "guaco._queue_errors",
     "Chord": "guaco._queue_compose",
     "Crontab": "guaco._queue_crontab",
     "Event": "guaco._queue_result",

@@ -9,6 +9,7 @@ from guaco._core import Error
 
 __all__ = [
     "CancelExecution",
+    "CommandError",
     "QueueError",
     "RateLimitExceeded",
     "ResultTimeout",
@@ -103,3 +104,17 @@ class RetryTask(Exception):
         super().__init__(*([] if message is None else [message]))
         self.eta = eta
         self.delay = delay
+
+
+class CommandError(QueueError):
+    """A command ended by a signal or another exit code than 0.
+
+    ``code`` is the exit code, or minus the signal; ``output`` the end of what
+    it wrote.
+    """
+
+    def __init__(self, command: str, code: int, output: str) -> None:
+        how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+        super().__init__(f"{command}: {how}" + (f"\n{output}" if output else ""))
+        self.code = code
+        self.output = output

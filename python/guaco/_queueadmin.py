@@ -1,9 +1,15 @@
-"""`guaco queue ACTION MODULE:QUEUE [...]`: role "queue-admin" of a worker.
+"""`guaco queue|cron ACTION MODULE:QUEUE [...]`: role "queue-admin" of a worker.
 
-    stats M:Q                   counts
-    ls M:Q [STATE]              the first tasks of a state; default: waiting
-    retry M:Q [ID...]           dead tasks wait again; without ID: all
-    purge M:Q STATE...          delete waiting, delayed, dead or results
+    queue stats M:Q             counts
+    queue ls M:Q [STATE]        the first tasks of a state; default: waiting
+    queue retry M:Q [ID...]     dead tasks wait again; without ID: all
+    queue purge M:Q STATE...    delete waiting, delayed, dead or results
+
+    cron ls M:Q                 the schedules: name, next fire time, rule
+    cron next M:Q [NAME] [N]    the next N fire times (10), in the zone's time
+    cron run M:Q NAME           enqueue its task now
+    cron pause M:Q NAME         it does not fire
+    cron resume M:Q NAME        it fires again; what it missed is gone
 
 The application is imported, so that arguments can be shown and one queue is
 described in one place.  Output is for people; one row a line.
@@ -15,10 +21,12 @@ import datetime as dt
 import os
 import socket
 import sys
+import zoneinfo
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from guaco._queue_task import TaskWrapper
+from guaco._core import schedule_next
+from guaco._queue_task import PeriodicTask, TaskWrapper
 from guaco._taskworker import load
 from guaco.queue import Queue
 
@@ -96,18 +104,148 @@ def purge(queue: Queue, words: list[str], out: TextIO) -> None:
         print(f"{queue.purge(word)} {word} deleted", file=out)
 
 
-ACTIONS: dict[str, Callable[[Queue, list[str], TextIO], None]] = {
-    "stats": stats,
-    "ls": ls,
-    "retry": retry,
-    "purge": purge,
+# ---- schedules
+
+
+def _schedules(queue: Queue, name: str | None) -> list[dict[str, Any]]:
+    """Those in the store, and those of this application that no worker has
+    told it of yet; one by its name."""
+    rows = queue.schedules()
+    known = {row["name"] for row in rows}
+    for task in queue.tasks:
+        if isinstance(task, PeriodicTask) and task.name not in known:
+            rows.append(
+                {
+                    "name": task.name,
+                    "spec": task.spec,
+                    "zone": task.zone,
+                    "last": None,
+                    "is_paused": False,
+                    "is_run_time": False,
+                    "is_stored": False,
+                }
+            )
+    if name is not None:
+        rows = [row for row in rows if row["name"] == name]
+        if not rows:
+            raise UsageError(f"no schedule {name!r} on {queue.name!r}")
+    return rows
+
+
+def _fire_times(row: dict[str, Any], after_ms: int, count: int) -> list[int]:
+    times: list[int] = []
+    while len(times) < count:
+        fire_ms = schedule_next(row["spec"], row["zone"], after_ms)
+        if fire_ms is None:
+            break
+        times.append(fire_ms)
+        after_ms = fire_ms
+    return times
+
+
+def _local(ms: int, zone: str) -> str:
+    """A fire time as the clock in its zone shows it, with the offset."""
+    tz: dt.tzinfo = dt.timezone.utc
+    if zone:
+        try:
+            tz = zoneinfo.ZoneInfo(zone)
+        except (OSError, ValueError):
+            pass  # a zone that this machine has not: in UTC
+    when = dt.datetime.fromtimestamp(ms / 1000, tz)
+    return when.isoformat(" ", "milliseconds" if ms % 1000 else "seconds")
+
+
+def cron_ls(queue: Queue, words: list[str], out: TextIO) -> None:
+    """Print the schedules."""
+    if words:
+        raise UsageError("ls takes no more words")
+    for row in _schedules(queue, None):
+        times = [] if row["is_paused"] else _fire_times(row, queue._now_ms(), 1)
+        state = "paused" if row["is_paused"] else "never"
+        parts = [
+            f"{_cut(row['name']):32}",
+            f"{_local(times[0], row['zone']) if times else state:26}",
+            f"{row['spec']}  {row['zone'] or 'UTC'}",
+        ]
+        if row["is_run_time"]:
+            parts.append("(run time)")
+        if not row.get("is_stored", True):
+            parts.append("(no worker has defined it yet)")
+        print("  ".join(parts), file=out)
+
+
+def cron_next(queue: Queue, words: list[str], out: TextIO) -> None:
+    """Print the fire times to come of one schedule, or of all."""
+    *names, last = words or [""]
+    count = 10
+    if last.isdecimal():
+        count = int(last)
+    elif last:
+        names.append(last)
+    if len(names) > 1 or not 1 <= count <= ROWS_MAX:
+        raise UsageError(f"next takes a name and a number from 1 to {ROWS_MAX}")
+    rows = _schedules(queue, names[0] if names else None)
+    times = sorted(
+        (fire_ms, row["name"], row["zone"])
+        for row in rows
+        if not row["is_paused"]
+        for fire_ms in _fire_times(row, queue._now_ms(), count)
+    )
+    for fire_ms, name, zone in times[:count]:
+        print(f"{_local(fire_ms, zone):26}  {_cut(name)}", file=out)
+
+
+def cron_run(queue: Queue, words: list[str], out: TextIO) -> None:
+    """Enqueue the task of a schedule now, besides its fire times."""
+    (row,) = _schedules(queue, _one_name("run", words))
+    task = queue.registered(row.get("task") or row["name"])
+    queue.enqueue(task.s())
+    print(f"{row['name']} enqueued", file=out)
+
+
+def cron_pause(queue: Queue, words: list[str], out: TextIO) -> None:
+    """Have a schedule not fire."""
+    name = _one_name("pause", words)
+    if not queue.pause_schedule(name):
+        raise UsageError(f"no schedule {name!r} in the store")
+    print(f"{name} paused", file=out)
+
+
+def cron_resume(queue: Queue, words: list[str], out: TextIO) -> None:
+    """Have it fire again."""
+    name = _one_name("resume", words)
+    if not queue.resume_schedule(name):
+        raise UsageError(f"no schedule {name!r} in the store")
+    print(f"{name} fires again", file=out)
+
+
+def _one_name(action: str, words: list[str]) -> str:
+    if len(words) != 1:
+        raise UsageError(f"{action} takes the name of one schedule")
+    return words[0]
+
+
+# ---- what is asked
+
+ACTIONS: dict[str, dict[str, Callable[[Queue, list[str], TextIO], None]]] = {
+    "queue": {"stats": stats, "ls": ls, "retry": retry, "purge": purge},
+    "cron": {
+        "ls": cron_ls,
+        "next": cron_next,
+        "run": cron_run,
+        "pause": cron_pause,
+        "resume": cron_resume,
+    },
 }
 
 
-def run(action: str, target: str, words: list[str], out: TextIO) -> None:
+def run(
+    command: str, action: str, target: str, words: list[str], out: TextIO
+) -> None:
     """Do it; UsageError, ValueError or what the store raises."""
-    if action not in ACTIONS:
-        raise UsageError(f"{action!r} is none of {', '.join(ACTIONS)}")
+    actions = ACTIONS[command]
+    if action not in actions:
+        raise UsageError(f"{action!r} is none of {', '.join(actions)}")
     queue = load(target)
     if isinstance(queue, TaskWrapper):
         queue = queue.queue
@@ -117,7 +255,7 @@ def run(action: str, target: str, words: list[str], out: TextIO) -> None:
         raise UsageError(
             "a queue in memory cannot be seen from outside: use sqlite:///FILE"
         )
-    ACTIONS[action](queue, words, out)
+    actions[action](queue, words, out)
 
 
 def main(order: dict[str, Any], channel: socket.socket) -> int:
@@ -127,12 +265,13 @@ def main(order: dict[str, Any], channel: socket.socket) -> int:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     action, _target, *words = order["operands"]
+    command = str(order.get("command") or "queue")
     try:
-        run(action, order["target"], words, sys.stdout)
+        run(command, action, order["target"], words, sys.stdout)
     except (UsageError, ValueError, ImportError, AttributeError) as exc:
-        print(f"guaco queue: {exc}", file=sys.stderr)
+        print(f"guaco {command}: {exc}", file=sys.stderr)
         return EXIT_USAGE
     except Exception as exc:
-        print(f"guaco queue: {exc}", file=sys.stderr)
+        print(f"guaco {command}: {exc}", file=sys.stderr)
         return EXIT_FAILED
     return EXIT_OK

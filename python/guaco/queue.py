@@ -39,6 +39,7 @@ from typing import (
 from guaco import trace
 from guaco._core import Broker, Error, Seal, ids_reserve, task_members
 from guaco._queue_batch import SIZE_MAX, BatchTask, argument_of
+from guaco._queue_command import Commands
 from guaco._queue_compose import (
     Chord,
     Group,
@@ -52,6 +53,7 @@ from guaco._queue_compose import (
 from guaco._queue_crontab import Crontab, crontab
 from guaco._queue_errors import (
     CancelExecution,
+    CommandError,
     QueueError,
     RateLimitExceeded,
     ResultTimeout,
@@ -113,6 +115,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchTask",
     "CancelExecution",
+    "CommandError",
     "Chord",
     "Crontab",
     "Event",
@@ -237,7 +240,7 @@ def _absolute(url: str) -> str:
     return f"{head}{os.path.abspath(path)}{mark}{options}"
 
 
-class Queue(Steering):
+class Queue(Steering, Commands):
     """A queue of tasks in a store.
 
     ``where`` is a URL (``sqlite:///demo.db``, four slashes for an absolute

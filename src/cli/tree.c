@@ -228,6 +228,7 @@ run_tree(const struct guaco__options *options, const char *const *argv,
     };
     const struct guaco__supervisor_setup setup = {
         .options = options,
+        .command = argv[1],
         .target = target,
         .exe = exe,
         .argv = argv,

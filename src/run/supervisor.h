@@ -34,6 +34,7 @@
 /* All borrowed until guaco__supervisor_run() returns. */
 struct guaco__supervisor_setup {
     const struct guaco__options *options; /* of serve, work, up or queue */
+    const char *command;                  /* as it was called: "cron", ... */
     const char *target;                   /* "module:attribute" or a .so */
     const char *exe;                      /* the path of this executable */
     const char *const *argv;              /* what started it; ends with NULL */

@@ -395,6 +395,8 @@ write_start(const struct worker *w, const struct extras *extras,
     guaco__json_close(&j, ']');
     guaco__json_name(&j, "meter"); /* its slot */
     guaco__json_put_int(&j, w->meter);
+    guaco__json_name(&j, "command");
+    guaco__json_put_text(&j, w->tree->setup->command);
     guaco__json_name(&j, "operands");
     guaco__json_open(&j, '[');
     for (size_t i = 0; i < o->operand_count; i++)

@@ -133,8 +133,14 @@ guaco__runtime_in_file(struct guaco__runtime *runtime,
     if (guaco__elf_open(&elf, image, NULL) != GUACO_OK)
         return GUACO_E_MISSING;
     if (guaco__elf_symbol(&elf, "_PyRuntime", &place) != GUACO_OK &&
-        guaco__elf_section(&elf, ".PyRuntime", &place) != GUACO_OK)
-        return GUACO_E_MISSING;
+        guaco__elf_section(&elf, ".PyRuntime", &place) != GUACO_OK) {
+        if (guaco__elf_symbol(&elf, "_PyThreadState_Current", &place) !=
+            GUACO_OK)
+            return GUACO_E_MISSING;
+        return guaco_fail(err, GUACO_E_UNSUPPORTED, 0,
+                          "Python before 3.7 is not among the known versions "
+                          "(3.8 to 3.15)");
+    }
     if (guaco__elf_bias(&elf, mapped_at, offset, &bias) != GUACO_OK)
         return GUACO_E_MISSING;
 

@@ -500,9 +500,11 @@ read_wanted(struct guaco__target *target)
 
 /* Whether a thread's stack may differ from that of the last sample. */
 static bool
-may_have_moved(const struct thread *thread, const struct interpreter *in)
+may_have_moved(const struct guaco__target *target, const struct thread *thread,
+               const struct interpreter *in)
 {
-    return !thread->has_stack || in->gil.holder == thread->address ||
+    return target->runtime.layout.is_free_threaded || !thread->has_stack ||
+           in->gil.holder == thread->address ||
            in->gil.switches != in->last.switches ||
            in->gil.holder != in->last.holder;
 }
@@ -517,9 +519,10 @@ want_rest(struct guaco__target *target, enum guaco__sample_what what)
         struct thread *thread = &target->threads[i];
         const struct interpreter *in =
             &target->interpreters[thread->interpreter];
-        bool needed = what == GUACO__SAMPLE_HOLDERS
+        bool needed = what == GUACO__SAMPLE_HOLDERS &&
+                              !target->runtime.layout.is_free_threaded
                           ? in->gil.holder == thread->address
-                          : may_have_moved(thread, in);
+                          : may_have_moved(target, thread, in);
         thread->is_wanted = needed && !thread->is_done;
         any = any || thread->is_wanted;
     }
@@ -657,6 +660,23 @@ tell(struct guaco__target *target, struct thread *thread, guaco__sample_fn *fn,
     return rc;
 }
 
+/* Whether the thread was read as the holder of its lock.  Where there is no
+ * lock those that run stand for it. */
+static bool
+holds_lock(struct guaco__target *target, struct thread *thread)
+{
+    const struct interpreter *in = &target->interpreters[thread->interpreter];
+
+    if (!thread->is_done)
+        return false;
+    if (!target->runtime.layout.is_free_threaded)
+        return in->gil.holder == thread->address;
+    guaco__fact_native_id(&target->facts, &thread->fact, 0,
+                          guaco__stack_thread_bytes(thread->reader));
+    return guaco__fact_state(&target->facts, &thread->fact, 0) ==
+           GUACO__THREAD_RUNS;
+}
+
 int
 guaco__target_sample(struct guaco__target *target, enum guaco__sample_what what,
                      guaco__sample_fn *fn, void *ctx)
@@ -669,11 +689,8 @@ guaco__target_sample(struct guaco__target *target, enum guaco__sample_what what,
         target->interpreters[i].last = target->interpreters[i].gil;
     for (size_t i = 0; rc == GUACO_OK && i < target->thread_count; i++) {
         struct thread *thread = &target->threads[i];
-        const struct interpreter *in =
-            &target->interpreters[thread->interpreter];
-        bool told = what == GUACO__SAMPLE_HOLDERS
-                        ? thread->is_done && in->gil.holder == thread->address
-                        : thread->has_stack;
+        bool told = what == GUACO__SAMPLE_HOLDERS ? holds_lock(target, thread)
+                                                  : thread->has_stack;
         if (told && !thread->is_wanted)
             rc = tell(target, thread, fn, ctx);
     }

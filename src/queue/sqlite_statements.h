@@ -271,7 +271,8 @@
     X(LANE_SET,                                                                \
       "UPDATE guaco_lane SET refs = ?2, running = ?3, full_us = ?4, "          \
       "wake = nullif(?5, 9223372036854775807) WHERE id = ?1")                  \
-    X(LANE_PULL, "UPDATE guaco_lane SET wake = ?1 WHERE wake > ?1")            \
+    X(LANE_PULL, "UPDATE guaco_lane SET wake = ?1 WHERE wake > ?1 "            \
+                 "AND wake > ?1 + burst * spacing / 1000 + 1")                 \
     X(LANE_DROP, "DELETE FROM guaco_lane WHERE id = ?1")                       \
     X(LANE_WAKE, "SELECT id, wake FROM guaco_lane WHERE wake IS NOT NULL "     \
                  "ORDER BY wake LIMIT 1")                                      \

@@ -116,7 +116,8 @@ put_string(struct guaco__json_writer *w, struct guaco_slice text)
             put(w, "\xef\xbf\xbd", 3);
         from = ++i;
     }
-    put(w, text.at + from, text.len - from);
+    if (text.len > from) /* no text may have no place */
+        put(w, text.at + from, text.len - from);
     put(w, "\"", 1);
 }
 

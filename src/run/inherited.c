@@ -106,10 +106,11 @@ guaco__inherited_release(struct guaco__inherited *inherited)
 static bool
 read_number(const char *text, int64_t most, int64_t *number)
 {
-    struct guaco__scan scan = {text, text + (text == NULL ? 0 : strlen(text))};
-
-    return text != NULL && guaco__scan_number(&scan, most, number) &&
-           guaco__scan_done(&scan);
+    if (text == NULL)
+        return false;
+    struct guaco__scan scan =
+        guaco__scan_of((struct guaco_slice){text, strlen(text)});
+    return guaco__scan_number(&scan, most, number) && guaco__scan_done(&scan);
 }
 
 static bool

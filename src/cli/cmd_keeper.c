@@ -19,6 +19,7 @@
 #include "os/log_fd.h"
 #include "queue/memory_server.h"
 #include "queue/remote_link.h"
+#include "queue/url.h"
 #include "run/supervisor.h"
 
 static int
@@ -45,6 +46,20 @@ keep(const char *url, int listen_fd, const sigset_t *ends,
     guaco_keeper_close(keeper);
     guaco_broker_close(broker);
     return rc;
+}
+
+/* A copy of the URL; what everybody sees of us holds no password then. */
+static char *
+take_url(char *seen)
+{
+    char *url = strdup(seen);
+    size_t len = strlen(seen);
+
+    if (url == NULL)
+        return NULL;
+    guaco__url_redact(url, seen, len + 1);
+    memset(seen + strlen(seen), 0, len - strlen(seen));
+    return url;
 }
 
 static bool
@@ -80,7 +95,10 @@ guaco__command_keeper(const struct guaco__command *command,
     if (getppid() != parent)
         return GUACO__EXIT_OK; /* it died before we could be told */
 
-    int rc = keep(args[0], (int)listen_fd, &ends, &err);
+    char *url = take_url((char *)(uintptr_t)args[0]);
+    int rc = url == NULL ? guaco_fail(&err, GUACO_E_NOMEM, 0, "its URL")
+                         : keep(url, (int)listen_fd, &ends, &err);
+    free(url);
     if (rc == GUACO_OK)
         return GUACO__EXIT_OK;
     fprintf(stderr, "guaco: keeper of %s: %s\n", args[0], err.text);

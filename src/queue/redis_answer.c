@@ -520,24 +520,26 @@ take_touched(struct reading *in)
     const struct guaco__reply *list = guaco__reply_at(in->reply, 2);
     const struct guaco__reply *due = guaco__reply_at(in->reply, 1);
     struct guaco_slice name;
-    int64_t number;
+    int64_t number, woken;
 
     if (!guaco__reply_text(due, &name)) {
         if (!guaco__reply_number(due, 0, INT64_MAX, &number))
             return GUACO_E_PROTO;
         guaco__touched_due(touched, number);
     }
-    if (list == NULL || list->kind != GUACO__REPLY_LIST || list->count % 2 != 0)
+    if (list == NULL || list->kind != GUACO__REPLY_LIST || list->count % 3 != 0)
         return GUACO_E_PROTO;
-    for (size_t i = 0; i < list->count; i += 2) {
+    for (size_t i = 0; i < list->count; i += 3) {
         if (!guaco__reply_text(list->items[i], &name) ||
             name.len > GUACO_QUEUE_NAME_MAX ||
             touched->n == GUACO__QUEUES_MAX ||
             !guaco__reply_number(list->items[i + 1], 1, REDIS_COUNT_MAX,
-                                 &number))
+                                 &number) ||
+            !guaco__reply_count_at(list, i + 2, 1, &woken))
             return GUACO_E_PROTO;
         guaco__touched_ready(touched, name, (uint32_t)number);
-        guaco__redis_bell_rang(in->self, name);
+        if (woken == 1)
+            guaco__redis_bell_rang(in->self, name);
     }
     return take_topics(in);
 }

@@ -274,14 +274,14 @@ guaco__redis_bell_hungry(struct redis_store *self, char *out)
 void
 guaco__redis_bell_rang(struct redis_store *self, struct guaco_slice queue)
 {
-    char *name = self->rang[self->rang_count];
-
-    if (self->rang_count == GUACO__QUEUES_MAX ||
-        queue.len > GUACO_QUEUE_NAME_MAX)
-        return;
-    memcpy(name, queue.at, queue.len);
-    name[queue.len] = '\0';
-    self->rang_count++;
+    assert(queue.len <= GUACO_QUEUE_NAME_MAX);
+    pthread_mutex_lock(&self->lock);
+    if (self->rang_count < GUACO__QUEUES_MAX) {
+        char *name = self->rang[self->rang_count++];
+        memcpy(name, queue.at, queue.len);
+        name[queue.len] = '\0';
+    }
+    pthread_mutex_unlock(&self->lock);
 }
 
 void

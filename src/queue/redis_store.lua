@@ -5,8 +5,8 @@
 --          whose answer never came (or ''), shift of the clock in ms, queues
 --          whose tasks this client's own workers may want (",a,b,"), the ops
 --
--- Answers {time in us, due ms or '', {queue, count, ...}, {topic, ...}, an
--- answer an op}.  A topic is a task's id, oOWNER, or kHASH of a key or lock.
+-- Answers {time in us, due ms or '', {queue, count, whether others were woken,
+-- ...}, {topic, ...}, an answer an op}.  A topic is a task's id, oOWNER, or kHASH of a key or lock.
 --
 -- An id is 16 digits: the time in us, or one more than the last.  So ids are
 -- sorted as text, and a server that lost its last seconds gives none twice.
@@ -1756,9 +1756,10 @@ if made then made.save() end
 
 local touched = {}
 for _, q in ipairs(names) do
-    touched[#touched + 1] = q
-    touched[#touched + 1] = ready[q]
-    if not string.find(A[5], ',' .. q .. ',', 1, true) then
+    local wakes = not string.find(A[5], ',' .. q .. ',', 1, true)
+    local n = #touched
+    touched[n + 1], touched[n + 2], touched[n + 3] = q, ready[q], wakes and 1 or 0
+    if wakes then
         local left = ready[q]
         while left > 0 do
             local who = call('SPOP', P .. ':idle:' .. q)

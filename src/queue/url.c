@@ -213,7 +213,8 @@ guaco__url_redact(const char *url, char *out, size_t room)
     size_t len = strlen(url), keep = len, tail = len;
 
     if (login != NULL && strncmp(login, "//", 2) == 0) {
-        size_t end = strcspn(login + 2, "/?");
+        /* Also where a password has a ? that was not encoded. */
+        size_t end = strcspn(login + 2, "/");
         const char *at = memchr(login + 2, ':', end);
         while (end > 0 && login[1 + end] != '@')
             end--;

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "queue/memory_server.h"
 #include "queue/remote_link.h"
+#include "queue/url.h"
 #include "supervisor_int.h"
 
 #define KEEPERS_MAX 16
@@ -45,9 +46,11 @@ add_one(struct tree *tree, const char *url)
     if (copy != NULL)
         slot = guaco__tree_add_slot(tree, ROLE_KEEPER, count, 0);
     if (slot == NULL) {
+        char shown[120];
         free(copy);
+        guaco__url_redact(url, shown, sizeof shown);
         guaco__log(tree->log, GUACO_LOG_ERROR, "supervisor",
-                   "no keeper for %s: %s", url,
+                   "no keeper for %s: %s", shown,
                    count < KEEPERS_MAX ? "out of memory" : "too many stores");
         return;
     }

@@ -281,6 +281,60 @@ an_idle_worker_is_woken_after_its_connections_were_cut(void **state)
     guaco_broker_close(other);
 }
 
+/* A broker of its own, with an idle worker of one slot. */
+static struct guaco_worker *
+idle_worker(struct guaco_broker *broker)
+{
+    struct guaco_worker_options options = {.queue = task.queue, .slots = 1};
+    struct guaco_worker *worker;
+    struct guaco_run *run;
+
+    assert_int_equal(guaco_worker_open(&worker, broker, &options, NULL),
+                     GUACO_OK);
+    assert_int_equal(guaco_worker_next(worker, 0, &run, NULL), GUACO_E_AGAIN);
+    return worker;
+}
+
+static void
+run_one(struct guaco_worker *worker)
+{
+    const struct guaco_outcome done = {.kind = GUACO_OUTCOME_DONE};
+    struct guaco_run *run;
+
+    assert_int_equal(guaco_worker_next(worker, LONG_MS, &run, NULL), GUACO_OK);
+    assert_int_equal(guaco_run_finish(run, &done, NULL, NULL), GUACO_OK);
+}
+
+/* Put, claimed, run, acknowledged. */
+static void
+run_one_through(struct guaco_broker *broker)
+{
+    struct guaco_worker *worker = idle_worker(broker);
+
+    (void)put(broker);
+    run_one(worker);
+    guaco_worker_close(worker);
+}
+
+static void
+what_is_more_than_our_own_can_take_wakes_others(void **state)
+{
+    struct fixture *f = *state;
+    const struct guaco_task two[2] = {task, task};
+    struct guaco_broker *other;
+    uint64_t ids[2];
+
+    assert_int_equal(guaco_broker_open(&other, f->url, NULL), GUACO_OK);
+    struct guaco_worker *ours = idle_worker(f->broker);
+    struct guaco_worker *theirs = idle_worker(other);
+    assert_int_equal(guaco_broker_put(f->broker, two, 2, ids, NULL), GUACO_OK);
+    run_one(theirs);
+    run_one(ours);
+    guaco_worker_close(theirs);
+    guaco_worker_close(ours);
+    guaco_broker_close(other);
+}
+
 static void
 who_waits_hears_after_a_fork(void **state)
 {
@@ -323,6 +377,17 @@ a_server_that_lost_its_scripts_gets_them_again(void **state)
 }
 
 /* ---- another server ---- */
+
+static void
+expect_open(const char *url, int rc, const char *word)
+{
+    struct guaco_broker *broker;
+    struct guaco_error err = {0};
+
+    assert_int_equal(guaco_broker_open(&broker, url, &err), rc);
+    if (strstr(err.text, word) == NULL)
+        fail_msg("'%s' says not '%s'", err.text, word);
+}
 
 static void
 a_server_that_comes_back_has_all_and_wakes_who_waits(void **state)
@@ -390,18 +455,37 @@ a_server_that_is_gone_is_an_error_in_time(void **state)
     redis_server_remove(&server);
 }
 
-/* ---- what a server refuses ---- */
-
 static void
-expect_open(const char *url, int rc, const char *word)
+a_node_of_a_cluster_that_has_the_keys_will_do(void **state)
 {
+    static const char *const clustered[] = {"--cluster-enabled", "yes", NULL};
+    struct redis_server server = {0};
     struct guaco_broker *broker;
-    struct guaco_error err = {0};
+    char url[200], answer[64];
 
-    assert_int_equal(guaco_broker_open(&broker, url, &err), rc);
-    if (strstr(err.text, word) == NULL)
-        fail_msg("'%s' says not '%s'", err.text, word);
+    (void)state;
+    redis_server_start(&server, clustered);
+    snprintf(url, sizeof url, "redis+unix://%s?timeout_ms=50", server.socket);
+    expect_open(url, GUACO_E_IO, "CLUSTERDOWN");
+    redis_server_ask(&server, "CLUSTER ADDSLOTSRANGE 0 16383", answer,
+                     sizeof answer);
+    if (answer[0] == '-') { /* before 7 */
+        redis_server_remove(&server);
+        skip();
+    }
+    snprintf(url, sizeof url, "redis+unix://%s", server.socket);
+    int rc;
+    struct guaco_error err = {0};
+    do /* it takes the node a moment to know that it is whole */
+        rc = guaco_broker_open(&broker, url, &err);
+    while (rc == GUACO_E_IO && strstr(err.text, "CLUSTERDOWN") != NULL);
+    assert_int_equal(rc, GUACO_OK);
+    run_one_through(broker);
+    guaco_broker_close(broker);
+    redis_server_remove(&server);
 }
+
+/* ---- what a server refuses ---- */
 
 static void
 a_login_is_needed_and_checked(void **state)
@@ -533,7 +617,7 @@ a_mad_server_is_an_error_and_no_crash(void **state)
                   GUACO_E_PROTO);
     expect_answer("*5\r\n:1\r\n$0\r\n\r\n*0\r\n*0\r\n:5\r\n", GUACO_E_PROTO);
     expect_answer(
-        "*5\r\n:1\r\n$0\r\n\r\n*2\r\n$1\r\nq\r\n:-1\r\n*0\r\n$1\r\n7\r\n",
+        "*5\r\n:1\r\n$0\r\n\r\n*3\r\n$1\r\nq\r\n:-1\r\n:1\r\n*0\r\n$1\r\n7\r\n",
         GUACO_E_PROTO);
     expect_answer("*5\r\n:1\r\n$0\r\n\r\n*0\r\n*0\r\n$1\r\n7\r\n", GUACO_OK);
     expect_answer("-MOVED 123 10.0.0.3:6379\r\n", GUACO_E_UNSUPPORTED);
@@ -574,10 +658,12 @@ main(int argc, char **argv)
         TEST(what_an_unanswered_claim_took_is_given_back),
         TEST(nothing_is_lost_or_done_twice_by_disconnects),
         TEST(an_idle_worker_is_woken_after_its_connections_were_cut),
+        TEST(what_is_more_than_our_own_can_take_wakes_others),
         TEST(who_waits_hears_after_a_fork),
         TEST(a_server_that_lost_its_scripts_gets_them_again),
         cmocka_unit_test(a_server_that_comes_back_has_all_and_wakes_who_waits),
         cmocka_unit_test(a_server_that_is_gone_is_an_error_in_time),
+        cmocka_unit_test(a_node_of_a_cluster_that_has_the_keys_will_do),
         cmocka_unit_test(a_login_is_needed_and_checked),
         TEST(what_a_server_cannot_do_is_said),
         cmocka_unit_test(a_bad_url_is_refused_and_tells_no_password),

@@ -214,7 +214,9 @@ def unpack_following(queue: Queue, data: dict[str, Any]) -> Task:
     """Undo pack_following()."""
     wrapper = queue.registered(data["name"])
     settings = {k: v for k, v in data.get("set", {}).items() if k in SETTINGS}
-    task = Task(wrapper, tuple(data["args"]), data["kwargs"], **settings)
+    task = wrapper.task_class(
+        wrapper, tuple(data["args"]), data["kwargs"], **settings
+    )
     task.reserved = int(data["id"])
     apply_extra(queue, task, data)
     return task

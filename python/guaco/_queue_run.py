@@ -84,7 +84,7 @@ def load(queue: Queue, run: AnyRun) -> Task:
     """The task of run; raises what is wrong with its record."""
     wrapper = queue.registered(run.name)
     args, kwargs, *extra = queue._unpack(run.body, "task", run.name)
-    task = Task(wrapper, tuple(args), kwargs)
+    task = wrapper.task_class(wrapper, tuple(args), kwargs)
     task.id = run.id
     if extra:
         apply_extra(queue, task, extra[0])

@@ -10,7 +10,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from guaco._queue_errors import QueueError, TaskTimeout
 from guaco._queue_rules import Key, Limit, Rate, Rules, Unique
@@ -255,8 +255,11 @@ def importable_name(func: Callable[..., Any]) -> str | None:
 class TaskWrapper(Generic[P, R]):
     """A task function: calling it enqueues, ``call_local`` runs it here.
 
-    Made by ``@queue.task()``.  Subclass it through ``Queue.wrapper_class``.
+    Made by ``@queue.task()``.  Subclass it through ``Queue.wrapper_class``,
+    and its tasks through ``task_class``.
     """
+
+    task_class: ClassVar[type[Task]] = Task
 
     def __init__(
         self,
@@ -345,18 +348,18 @@ class TaskWrapper(Generic[P, R]):
 
         A queue with ``results=False`` gives None.
         """
-        result: Result[R] = self.queue.enqueue(Task(self, args, kwargs))
+        result: Result[R] = self.queue.enqueue(self.s(*args, **kwargs))
         return result
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Result[R]:
         """As calling it, for event loops: the loop goes on meanwhile."""
-        task = Task(self, args, kwargs)
+        task = self.s(*args, **kwargs)
         result: Result[R] = await self.queue.aenqueue(task)
         return result
 
     def s(self, *args: P.args, **kwargs: P.kwargs) -> Task:
         """The task of a call, not enqueued yet."""
-        return Task(self, args, kwargs)
+        return self.task_class(self, args, kwargs)
 
     def schedule(
         self,
@@ -377,7 +380,7 @@ class TaskWrapper(Generic[P, R]):
         ``delay`` is seconds from now (a past time is now), ``eta`` a datetime,
         local time if it is naive; with neither it is due at once.
         """
-        task = Task(
+        task = self.task_class(
             self,
             tuple(args),
             kwargs,
@@ -399,7 +402,9 @@ class TaskWrapper(Generic[P, R]):
 
         return ResultGroup(
             self.queue.enqueue_many(
-                Task(self, item if isinstance(item, tuple) else (item,))
+                self.task_class(
+                    self, item if isinstance(item, tuple) else (item,)
+                )
                 for item in items
             )
         )

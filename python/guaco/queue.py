@@ -724,9 +724,15 @@ class Queue(Steering, Commands):
         return self._handle([task], self._open().put(*record))
 
     async def aenqueue(self, task: Task | Group | Chord, /) -> Any:
-        """As enqueue, on an event loop, which goes on meanwhile."""
+        """As enqueue, on an event loop, which goes on meanwhile.
+
+        A class that overrides enqueue() alone is gone through here too.
+        """
+        if type(self).aenqueue is Queue.aenqueue:
+            if type(self).enqueue is not Queue.enqueue:
+                return await asyncio.to_thread(self.enqueue, task)
         if isinstance(task, (Group, Chord)) or task.on_complete is not None:
-            return await asyncio.to_thread(self.enqueue, task)
+            return await asyncio.to_thread(Queue.enqueue, self, task)
         record = self._record(task)
         if self._local is not None:
             id = await self._local.arun(self, task, record)
@@ -817,7 +823,13 @@ class Queue(Steering, Commands):
             text = os.environ.get("GUACO_DEPLOYMENT")
             generation = int(text) if text else round(time.time() * 1000)
         everything = tuple(
-            (w.name, w.spec, w.zone, w.catch_up, self._record(Task(w), False))
+            (
+                w.name,
+                w.spec,
+                w.zone,
+                w.catch_up,
+                self._record(w.task_class(w), False),
+            )
             for w in self._tasks.values()
             if isinstance(w, PeriodicTask)
         )

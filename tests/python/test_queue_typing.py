@@ -11,7 +11,7 @@ import pytest
 PROGRAM = '''
 from typing import assert_type
 
-from guaco import Result, SqliteQueue, crontab
+from guaco import Limit, Result, SqliteQueue, Unique, crontab
 
 queue = SqliteQueue("demo")
 
@@ -31,6 +31,39 @@ async def fetch(url: str) -> str:
     return url
 
 
+@queue.task(
+    unique=Unique("{user}", ttl=60),
+    concurrency=2,
+    rate_limit="10/m",
+    limits=[Limit("{user}", concurrency=1)],
+    retry_jitter=0.5,
+)
+def ruled(user: int) -> str:
+    return str(user)
+
+
+@queue.batch_task(size=10)
+def batch(items: list[int]) -> list[str]:
+    return [str(i) for i in items]
+
+
+@queue.batch_task()
+async def abatch(items: list[bytes]) -> None:
+    pass
+
+
+@queue.task()
+@queue.lock("x")
+def locked(a: int) -> int:
+    return a
+
+
+@queue.task()
+@queue.rate_limit("x", 1, per=1)
+async def limited(a: int) -> int:
+    return a
+
+
 @queue.periodic_task(crontab(minute="1"))
 def nightly() -> None:
     pass
@@ -42,6 +75,12 @@ assert_type(add(1)(), int | None)
 assert_type(bare("x"), Result[bytes])
 assert_type(fetch("u"), Result[str])
 assert_type(nightly(), Result[None])
+assert_type(ruled(1), Result[str])
+assert_type(batch(1), Result[str])
+assert_type(abatch(b""), Result[None])
+assert_type(locked(1), Result[int])
+assert_type(limited(a=1), Result[int])
+add.s(1, 2).then(bare).error(ruled)
 
 
 async def main() -> None:
@@ -53,6 +92,9 @@ async def main() -> None:
 
 
 add("x")  # error
+batch("x")  # error
+locked("x")  # error
+queue.task(unique=1)  # error
 add(1, 2, 3)  # error
 fetch(url=1)  # error
 queue.task(retires=2)  # error

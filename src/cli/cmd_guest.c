@@ -411,7 +411,8 @@ take_options(struct guest *g, struct guaco__server_options *options,
     options->log = &g->log;
     options->access_fd = g->access_fd < 0 ? STDOUT_FILENO : g->access_fd;
     if (guaco__json_bool(g->options, "access_log", false))
-        options->access_format = GUACO__ACCESS_COMBINED;
+        options->access_format =
+            guaco__json_text(g->options, "access_log_format", "combined");
     if (!guaco__json_bool(g->options, "server_header", true))
         options->server_name = NULL;
     options->has_date = guaco__json_bool(g->options, "date_header", true);

@@ -141,6 +141,16 @@ flag(PyObject *options, const char *name, bool missing)
     return value == NULL ? missing : value == Py_True;
 }
 
+/* Borrowed from `options`; NULL: an exception. */
+static const char *
+format_of(PyObject *options)
+{
+    PyObject *format = PyDict_GetItemString(options, "access_log_format");
+
+    return format == NULL || format == Py_None ? "combined"
+                                               : PyUnicode_AsUTF8(format);
+}
+
 /* A descriptor of hooks["extras"], or `otherwise`; -1: an exception. */
 static int
 extra_fd(PyObject *hooks, const char *name, int otherwise)
@@ -191,8 +201,9 @@ read_options(PyObject *from, PyObject *hooks,
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         if (read_limit(from, &limits[i], &into->limits) < 0)
             return -1;
-    into->access_format = flag(from, "access_log", false) ? GUACO__ACCESS_COMMON
-                                                          : GUACO__ACCESS_OFF;
+    if (flag(from, "access_log", false) &&
+        (into->access_format = format_of(from)) == NULL)
+        return -1;
     into->access_fd = extra_fd(hooks, "access_log", STDOUT_FILENO);
     if (into->access_fd < 0)
         return -1;

@@ -6,6 +6,7 @@
 
 #include "base/rand.h"
 #include "run/tls_settings.h"
+#include "server/access_format.h"
 #include "supervisor_int.h"
 
 /* --host and --port are one address, which also is the default. */
@@ -53,6 +54,16 @@ check_tls(struct tree *tree, struct guaco_error *err)
     return rc;
 }
 
+/* One that is wrong is told before any worker is started. */
+static int
+check_format(const struct guaco__options *o, struct guaco_error *err)
+{
+    struct guaco__access_format format;
+
+    return guaco__access_format_read(
+        &format, guaco__options_text(o, "access-log-format"), err);
+}
+
 /* What the service manager activated, but not the admin's. */
 static int
 bind_activated(struct tree *tree, struct guaco_error *err)
@@ -98,6 +109,8 @@ guaco__listening_open(struct tree *tree, struct guaco_error *err)
     const struct guaco__options *o = tree->setup->options;
 
     int rc = check_tls(tree, err);
+    if (rc == GUACO_OK)
+        rc = check_format(o, err);
     if (rc == GUACO_OK)
         rc = guaco__inherited_add_activated(&tree->inherited, tree->setup->envp,
                                             err);

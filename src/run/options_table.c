@@ -210,6 +210,8 @@ const struct guaco__option guaco__option_table[] = {
     FLAG("access-log", WEB, "true", "log each request"),
     TEXT("access-logfile", WEB, "PATH", "-",
          "where; -: stdout; opened again at SIGUSR1"),
+    TEXT("access-log-format", WEB, "FORMAT", "combined",
+         "common, combined, json, or gunicorn's atoms as in %(h)s %(s)s"),
     TEXT("error-logfile", TREE, "PATH", "-",
          "where all other lines go; -: stderr; opened again at SIGUSR1"),
     CHOICE("log-level", ALL, "trace|debug|info|warning|error|critical",

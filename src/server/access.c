@@ -1,7 +1,5 @@
 /*
- * The access log: see access.h.  Whatever comes from a client is escaped
- * (\xHH for quotes, backslashes and bytes that are not visible ASCII), so that
- * a line is one line and its fields stay where they are.
+ * The access log: see access.h; the form of a line is in access_format.h.
  */
 
 #include "server/access.h"
@@ -24,20 +22,6 @@ enum {
     FLUSH_BYTES = 32 * 1024,
     FLUSH_MS = 200,
     PIPE_BYTES = 4096, /* PIPE_BUF: poll promises room for these, atomically */
-    TEXT_MAX = 2048,   /* of one escaped text; longer ones are cut */
-};
-
-struct entry {
-    const struct guaco_peer *peer;
-    struct guaco_slice method;
-    struct guaco_slice target;
-    struct guaco_slice referer;
-    struct guaco_slice agent;
-    int version_major;
-    int version_minor;
-    int status;
-    uint64_t bytes;
-    uint64_t took_us;
 };
 
 static void
@@ -71,12 +55,15 @@ guaco__access_init(struct guaco__access *access, struct guaco__loop *loop,
     access->log = options->log;
     access->meter = options->meter;
     access->fd = options->access_fd;
-    access->format = options->access_format;
     access->stamp_second = -1;
-    if (access->fd < 0)
-        access->format = GUACO__ACCESS_OFF;
-    else if (!look_at(access, access->fd, err))
-        return GUACO_E_INVALID;
+    if (access->fd >= 0 && options->access_format != NULL) {
+        int rc = guaco__access_format_read(&access->format,
+                                           options->access_format, err);
+        if (rc < 0)
+            return rc;
+        if (!look_at(access, access->fd, err))
+            return GUACO_E_INVALID;
+    }
     return guaco__clock_open(&access->clock, NULL, err);
 }
 
@@ -164,11 +151,15 @@ static void
 stamp(struct guaco__access *access)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    int64_t now = guaco__clock_wall_ms(&access->clock) / 1000;
+    int64_t now_ms = guaco__clock_wall_ms(&access->clock);
+    int64_t now = now_ms / 1000;
     struct guaco__date date;
 
+    if (access->format.is_json)
+        guaco__date_format_iso(now_ms, access->time);
     if (now == access->stamp_second)
         return;
+    guaco__date_format_iso(now_ms, access->time);
     date = guaco__date_of(now);
     access->stamp_second = now;
     snprintf(access->stamp, sizeof(access->stamp),
@@ -177,110 +168,20 @@ stamp(struct guaco__access *access)
              date.minute, date.second);
 }
 
-static char *
-put(char *out, const char *text, size_t len)
-{
-    memcpy(out, text, len);
-    return out + len;
-}
-
-/* A space and the number: printf would cost more than the rest of a line. */
-static char *
-put_number(char *out, uint64_t number)
-{
-    char digits[20];
-    size_t n = 0;
-
-    do {
-        digits[n++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    *out++ = ' ';
-    while (n > 0)
-        *out++ = digits[--n];
-    return out;
-}
-
-static char *
-put_escaped(char *out, struct guaco_slice text)
-{
-    char *end = out + TEXT_MAX - 4;
-
-    if (text.len == 0)
-        *out++ = '-';
-    for (size_t i = 0; i < text.len && out < end; i++) {
-        unsigned char byte = (unsigned char)text.at[i];
-
-        if (byte < 0x20 || byte >= 0x7f || byte == '"' || byte == '\\') {
-            *out++ = '\\';
-            *out++ = 'x';
-            *out++ = "0123456789abcdef"[byte >> 4];
-            *out++ = "0123456789abcdef"[byte & 15];
-        } else {
-            *out++ = (char)byte;
-        }
-    }
-    return out;
-}
-
-static char *
-put_quoted(char *out, struct guaco_slice text)
-{
-    *out++ = ' ';
-    *out++ = '"';
-    out = put_escaped(out, text);
-    *out++ = '"';
-    return out;
-}
-
-static const char *
-version_of(const struct entry *e)
-{
-    if (e->version_major == 2)
-        return " HTTP/2.0\"";
-    return e->version_minor == 0 ? " HTTP/1.0\"" : " HTTP/1.1\"";
-}
-
-static char *
-put_line(struct guaco__access *access, const struct entry *e, char *out)
-{
-    const char *host = e->peer->client_host;
-
-    if (host == NULL)
-        host = "-";
-    out = put(out, host, strlen(host));
-    out = put(out, " - - ", 5);
-    out = put(out, access->stamp, strlen(access->stamp));
-    out = put(out, " \"", 2);
-    out = put_escaped(out, e->method);
-    *out++ = ' ';
-    out = put_escaped(out, e->target);
-    out = put(out, version_of(e), 10);
-    out = put_number(out, (uint64_t)e->status);
-    out = put_number(out, e->bytes);
-    if (access->format == GUACO__ACCESS_COMBINED) {
-        out = put_quoted(out, e->referer);
-        out = put_quoted(out, e->agent);
-        out = put_number(out, e->took_us);
-    }
-    *out++ = '\n';
-    return out;
-}
-
 static void
-add(struct guaco__access *access, const struct entry *e)
+add(struct guaco__access *access, struct guaco__access_entry *e)
 {
-    size_t most = 4 * TEXT_MAX + 256;
-    char *at;
-
     stamp(access);
-    if (guaco__buf_reserve(&access->lines, most) < 0) {
+    e->stamp = access->stamp;
+    e->time = access->time;
+    if (guaco__buf_reserve(&access->lines, GUACO__ACCESS_LINE_MAX) < 0) {
         access->dropped++;
         access->dropped_total++;
         return;
     }
-    at = guaco__buf_end(&access->lines);
-    guaco__buf_commit(&access->lines, (size_t)(put_line(access, e, at) - at));
+    char *at = guaco__buf_end(&access->lines);
+    char *end = guaco__access_format_put(&access->format, e, at);
+    guaco__buf_commit(&access->lines, (size_t)(end - at));
     if (access->lines.len >= FLUSH_BYTES && access->dropped == 0)
         guaco__access_flush(access);
     else if (!guaco__timer_is_armed(&access->timer))
@@ -288,18 +189,7 @@ add(struct guaco__access *access, const struct entry *e)
 }
 
 static void
-find_texts(const struct guaco_request *request, struct entry *e)
-{
-    for (size_t i = 0; i < request->field_count; i++) {
-        if (request->field_ids[i] == GUACO__FIELD_REFERER)
-            e->referer = request->fields[i].value;
-        else if (request->field_ids[i] == GUACO__FIELD_USER_AGENT)
-            e->agent = request->fields[i].value;
-    }
-}
-
-static void
-count(const struct guaco__access *access, const struct entry *e)
+count(const struct guaco__access *access, const struct guaco__access_entry *e)
 {
     if (access->meter != NULL)
         guaco__meter_request(access->meter, guaco__meter_method_of(e->method),
@@ -310,8 +200,9 @@ void
 guaco__access_exchange(struct guaco__access *access,
                        const struct guaco__exchange *x)
 {
-    struct entry e = {
+    struct guaco__access_entry e = {
         .peer = x->request.peer,
+        .request = &x->request,
         .method = x->request.method,
         .target = x->request.target,
         .version_major = x->request.version_major,
@@ -324,11 +215,8 @@ guaco__access_exchange(struct guaco__access *access,
         return;
     e.took_us = (guaco__clock_mono_ns() - x->begun_ns) / 1000;
     count(access, &e);
-    if (access->format == GUACO__ACCESS_OFF)
-        return;
-    if (access->format == GUACO__ACCESS_COMBINED)
-        find_texts(&x->request, &e);
-    add(access, &e);
+    if (access->format.count > 0)
+        add(access, &e);
 }
 
 void
@@ -337,7 +225,7 @@ guaco__access_refused(struct guaco__access *access,
                       const struct guaco_http_head *head, int status,
                       uint64_t bytes)
 {
-    struct entry e = {
+    struct guaco__access_entry e = {
         .peer = peer,
         .method = head->method,
         .target = head->target,
@@ -347,6 +235,6 @@ guaco__access_refused(struct guaco__access *access,
     };
 
     count(access, &e);
-    if (access->format != GUACO__ACCESS_OFF)
+    if (access->format.count > 0)
         add(access, &e);
 }

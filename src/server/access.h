@@ -17,7 +17,9 @@
 #include "base/buf.h"
 #include "guaco/http/parser.h"
 #include "io/timer.h"
+#include "base/date.h"
 #include "os/clock.h"
+#include "server/access_format.h"
 #include "server/server.h"
 
 struct guaco__exchange;
@@ -26,18 +28,20 @@ struct guaco__access {
     struct guaco__buf lines;
     struct guaco__timer timer;
     const struct guaco_log *log;
-    struct guaco__meter *meter; /* or NULL */
-    enum guaco__access_format format;
+    struct guaco__meter *meter;         /* or NULL */
+    struct guaco__access_format format; /* of no steps: no log */
     int fd;
     bool is_pipe;     /* or a socket or terminal: what may not take a byte */
     uint64_t dropped; /* since it was last told */
     uint64_t dropped_total;
     int64_t stamp_second; /* of the text below */
     char stamp[32];       /* "[23/Nov/2026:12:00:00 +0000]" */
+    char time[GUACO__DATE_ISO_BYTES];
     struct guaco_clock clock;
 };
 
-/* Borrows options->access_fd and ->log until release; allocates nothing. */
+/* Borrows options->access_fd and ->log until release; allocates nothing.
+ * Returns 0, GUACO_E_INVALID, GUACO_E_LIMIT (the format) or GUACO_E_IO. */
 int guaco__access_init(struct guaco__access *access, struct guaco__loop *loop,
                        const struct guaco__server_options *options,
                        struct guaco_error *err);
@@ -53,7 +57,7 @@ void guaco__access_release(struct guaco__access *access);
 static inline bool
 guaco__access_wants_time(const struct guaco__access *access)
 {
-    return access->format != GUACO__ACCESS_OFF || access->meter != NULL;
+    return access->format.count > 0 || access->meter != NULL;
 }
 
 /* A line for an exchange that is over; it is counted too. */

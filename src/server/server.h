@@ -82,16 +82,11 @@ struct guaco__server_limits {
     size_t h2_window_bytes;   /* of all its streams together (1 MiB) */
 };
 
-enum guaco__access_format {
-    GUACO__ACCESS_OFF,
-    GUACO__ACCESS_COMMON,   /* NCSA common */
-    GUACO__ACCESS_COMBINED, /* and referer, user agent, microseconds taken */
-};
-
 struct guaco__server_options {
     struct guaco__server_limits limits;
-    struct guaco_log *log; /* NULL: silent; outlives the server */
-    enum guaco__access_format access_format;
+    struct guaco_log *log;      /* NULL: silent; outlives the server */
+    const char *access_format;  /* see access_format.h; NULL: no log; read by
+                                  new */
     int access_fd;              /* borrowed; -1: nowhere; a pipe or a file */
     const char *server_name;    /* the Server field; NULL or "": none; outlives
                                 the server ("guaco") */

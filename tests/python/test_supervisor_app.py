@@ -1,5 +1,7 @@
 """The supervisor with its real workers: an ASGI application, and one in C."""
 
+import datetime
+import json
 import os
 import pathlib
 import signal
@@ -238,3 +240,24 @@ def test_a_worker_is_replaced_after_its_requests_and_none_fails(serve: Start) ->
         assert time.monotonic() < end
     assert tree.stop() == 0
     assert "unexpectedly" not in tree.output
+
+
+def test_access_log_lines_go_to_a_file_in_the_wanted_form(
+    serve: Start, tmp_path: pathlib.Path
+) -> None:
+    tree = serve("--access-logfile", "a.log", "--access-log-format", "json")
+    url = tree.url()
+    get(url, "/x?a=1")
+    get(url, "/y")
+    assert tree.stop() == 0
+    lines = [json.loads(s) for s in (tmp_path / "a.log").read_text().splitlines()]
+    assert {line["target"] for line in lines} == {"/x?a=1", "/y"}
+    for line in lines:
+        assert (line["method"], line["status"]) == ("GET", 200)
+        assert line["client"] == "127.0.0.1"
+        assert line["duration_us"] < DEADLINE_S * 1e6
+        datetime.datetime.fromisoformat(line["time"])
+    assert "GET" not in tree.output
+    wrong = serve("--access-log-format", "%(h)s %(z)s")
+    assert wrong.wait() == 2
+    assert "%(z)s is not known" in wrong.output

@@ -349,7 +349,7 @@ a_post_after_the_server_is_freed_is_refused(void **state)
 /* ---- the access log ---- */
 
 static void
-open_logged(struct world *w, int fd, enum guaco__access_format format)
+open_logged(struct world *w, int fd, const char *format)
 {
     fixture_init(&w->f);
     w->f.options.access_fd = fd;
@@ -366,7 +366,7 @@ a_request_is_one_line_whatever_it_holds(void **state)
     char line[512] = "";
 
     (void)state;
-    open_logged(&w, fileno(file), GUACO__ACCESS_COMBINED);
+    open_logged(&w, fileno(file), "combined");
     client_say(&w.c, "GET /?a=\"x HTTP/1.1\r\nhost: a\r\nreferer: http://r/\r\n"
                      "user-agent: caf\xc3\xa9 \"q\"\r\n\r\n");
     guaco__access_flush(&w.f.server->access);
@@ -388,7 +388,7 @@ what_the_server_refused_is_logged_too(void **state)
     char line[512] = "";
 
     (void)state;
-    open_logged(&w, fileno(file), GUACO__ACCESS_COMMON);
+    open_logged(&w, fileno(file), "common");
     client_say(&w.c, "GET /a b HTTP/1.1\r\n\r\n");
     guaco__access_flush(&w.f.server->access);
     assert_true(pread(fileno(file), line, sizeof(line) - 1, 0) > 0);
@@ -405,7 +405,7 @@ a_full_pipe_drops_lines_and_never_blocks(void **state)
 
     (void)state;
     assert_int_equal(pipe(ends), 0); /* blocking, and nobody reads */
-    open_logged(&w, ends[1], GUACO__ACCESS_COMMON);
+    open_logged(&w, ends[1], "common");
     for (int i = 0; i < 1000; i++) {
         client_say(&w.c, GET("/"));
         client_hear(&w.c);

@@ -223,13 +223,15 @@ guaco__url_redact(const char *url, char *out, size_t room)
             tail = (size_t)(login - url) + 1 + end;
         }
     }
-    size_t options = strcspn(url, "?");
-    if (tail < len && options < tail)
-        options = tail; /* a password with a ? in it */
+    /* Options may be secret too; a ? of the password begins none. */
+    size_t begin = tail < len ? tail : 0;
+    size_t options = begin + strcspn(url + begin, "?");
     size_t n = 0;
     for (size_t i = 0; i < len && i < options && n + 4 < room; i++) {
-        if (i == keep)
-            memcpy(out + n, "***", 3), n += 3;
+        if (i == keep) {
+            memcpy(out + n, "***", 3);
+            n += 3;
+        }
         if (i < keep || i >= tail)
             out[n++] = url[i];
     }

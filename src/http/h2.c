@@ -289,34 +289,6 @@ on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 
 /* ---- life ---- */
 
-static void *
-h2_malloc(size_t size, void *ctx)
-{
-    (void)ctx;
-    return malloc(size);
-}
-
-static void
-h2_free(void *at, void *ctx)
-{
-    (void)ctx;
-    free(at);
-}
-
-static void *
-h2_calloc(size_t count, size_t size, void *ctx)
-{
-    (void)ctx;
-    return calloc(count, size);
-}
-
-static void *
-h2_realloc(void *at, size_t size, void *ctx)
-{
-    (void)ctx;
-    return realloc(at, size);
-}
-
 static void
 set_callbacks(nghttp2_session_callbacks *on)
 {
@@ -355,7 +327,6 @@ set_options(nghttp2_option *option, const struct guaco__h2_limits *limits)
 static int
 make_session(struct guaco__h2 *h2)
 {
-    nghttp2_mem memory = {NULL, h2_malloc, h2_free, h2_calloc, h2_realloc};
     nghttp2_session_callbacks *callbacks = NULL;
     nghttp2_option *option = NULL;
     int rc = nghttp2_session_callbacks_new(&callbacks);
@@ -365,8 +336,7 @@ make_session(struct guaco__h2 *h2)
     if (rc == 0) {
         set_callbacks(callbacks);
         set_options(option, h2->limits);
-        rc = nghttp2_session_server_new3(&h2->session, callbacks, h2, option,
-                                         &memory);
+        rc = nghttp2_session_server_new2(&h2->session, callbacks, h2, option);
     }
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
@@ -523,6 +493,32 @@ give(struct guaco__h2 *h2, struct guaco__h2_event *event)
            (h2->end_id != 0 && give_end(h2, event));
 }
 
+static ssize_t
+read_slice(struct guaco__h2 *h2, struct guaco_slice bytes)
+{
+    if (bytes.len == 0)
+        return 0;
+    return nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes.at,
+                                    bytes.len);
+}
+
+/* Read on in the frame that data[0..len) begins in.  Returns as next. */
+static int
+read_frame(struct guaco__h2 *h2, const char *data, size_t len, size_t *used)
+{
+    struct guaco_slice first;
+    struct guaco_slice rest;
+    ssize_t rc = 0;
+
+    *used = guaco__h2_frames_cut(&h2->frames, h2->session, data, len, &first,
+                                 &rest);
+    if (h2->frames.code == NGHTTP2_NO_ERROR)
+        rc = read_slice(h2, first);
+    if (h2->frames.code == NGHTTP2_NO_ERROR && rc >= 0)
+        rc = read_slice(h2, rest);
+    return judge(h2, rc);
+}
+
 int
 guaco__h2_next(struct guaco__h2 *h2, const char *data, size_t len,
                uint64_t now_ms, struct guaco__h2_event *event)
@@ -532,21 +528,16 @@ guaco__h2_next(struct guaco__h2 *h2, const char *data, size_t len,
     if (h2->has_failed)
         return GUACO_E_PROTO;
     while (!give(h2, event)) {
-        size_t n = len - event->used;
-        ssize_t rc;
+        size_t used;
+        int rc;
 
         event->type = GUACO__H2_NEED_MORE;
-        if (n == 0)
+        if (event->used == len)
             return GUACO_OK;
-        n = guaco__h2_frames_cut(&h2->frames, h2->session, data + event->used,
-                                 n);
-        if (n == 0)
-            return judge(h2, 0);
-        rc = nghttp2_session_mem_recv(h2->session,
-                                      (const uint8_t *)data + event->used, n);
-        event->used += n;
-        if (rc < 0 || h2->failure != 0)
-            return judge(h2, rc);
+        rc = read_frame(h2, data + event->used, len - event->used, &used);
+        event->used += used;
+        if (rc < 0)
+            return rc;
     }
     return GUACO_OK;
 }

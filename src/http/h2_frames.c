@@ -138,29 +138,49 @@ guaco__h2_frames_init(struct guaco__h2_frames *f,
     f->controls.size = limits->controls;
 }
 
+/* Bytes of a frame's head; what of it nghttp2 is to read is *first. */
+static size_t
+cut_head(struct guaco__h2_frames *f, nghttp2_session *session, const char *data,
+         size_t len, struct guaco_slice *first)
+{
+    size_t n = (size_t)(GUACO__H2_FRAME_HEAD - f->frame_len);
+
+    f->preface_is_read = true;
+    if (n > len)
+        n = len;
+    memcpy(f->frame + f->frame_len, data, n);
+    f->frame_len = (uint8_t)(f->frame_len + n);
+    if (f->frame_len < GUACO__H2_FRAME_HEAD)
+        return n;
+    if (n < GUACO__H2_FRAME_HEAD)
+        *first =
+            (struct guaco_slice){(const char *)f->frame, GUACO__H2_FRAME_HEAD};
+    f->frame_len = 0;
+    f->code = judge(f, session);
+    f->to_skip = frame_bytes(f);
+    return n;
+}
+
 size_t
 guaco__h2_frames_cut(struct guaco__h2_frames *f, nghttp2_session *session,
-                     const char *data, size_t len)
+                     const char *data, size_t len, struct guaco_slice *first,
+                     struct guaco_slice *rest)
 {
     size_t n = 0;
     size_t more;
 
-    if (f->to_skip == 0) {
-        n = (size_t)(GUACO__H2_FRAME_HEAD - f->frame_len);
-        f->preface_is_read = true;
-        if (n > len)
-            n = len;
-        memcpy(f->frame + f->frame_len, data, n);
-        f->frame_len = (uint8_t)(f->frame_len + n);
-        if (f->frame_len < GUACO__H2_FRAME_HEAD)
-            return n;
-        f->frame_len = 0;
-        f->code = judge(f, session);
-        f->to_skip = frame_bytes(f);
-    }
+    *first = *rest = (struct guaco_slice){NULL, 0};
+    if (f->to_skip == 0)
+        n = cut_head(f, session, data, len, first);
+    if (f->frame_len > 0)
+        return n;
     more = len - n < f->to_skip ? len - n : f->to_skip;
     if (depends_on_itself(f, data + n, more))
         f->code = NGHTTP2_PROTOCOL_ERROR;
     f->to_skip -= more;
-    return f->code == NGHTTP2_NO_ERROR ? n + more : 0;
+    if (first->len > 0)
+        *rest = (struct guaco_slice){data + n, more};
+    else
+        *rest = (struct guaco_slice){data, n + more};
+    return n + more;
 }

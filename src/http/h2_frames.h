@@ -54,11 +54,18 @@ struct guaco__h2_frames {
 void guaco__h2_frames_init(struct guaco__h2_frames *frames,
                            const struct guaco__h2_limits *limits);
 
-/* The bytes up to the end of the frame that they begin in, or all of them; 0
- * when that frame is one too many or misplaced: then frames->code says why. */
+/*
+ * Take bytes up to the end of the frame that they begin in, at most, from
+ * data[0..len), which is not empty; gives how many.  What nghttp2 is to read for
+ * them is *first and then *rest, either perhaps empty: a head is kept until it
+ * is whole, because nghttp2 counts each call in the midst of one of
+ * CONTINUATION as another.  A frame that is one too many or misplaced sets
+ * frames->code, and is not to be read.
+ */
 size_t
 guaco__h2_frames_cut(struct guaco__h2_frames *frames, nghttp2_session *session,
-                     const char *data, size_t len);
+                     const char *data, size_t len, struct guaco_slice *first,
+                     struct guaco_slice *rest);
 
 /* Add to a bucket; false: it overflows.  Or take out: what costs us work for a
  * reason lets as much go by. */

@@ -196,9 +196,16 @@ queued_bytes(const struct guaco__exchange *x)
 static void
 flush(struct guaco__exchange *x)
 {
-    guaco__h2_pump(x->conn);
-    if (guaco__stream_flush(&x->conn->stream) == GUACO_E_CLOSED)
-        x->conn->has_failed = true;
+    struct guaco__conn *c = x->conn;
+    size_t before;
+
+    do { /* what the connection's queue holds is less than a window may */
+        before = x->h2->out_bytes;
+        guaco__h2_pump(c);
+        if (guaco__stream_flush(&c->stream) == GUACO_E_CLOSED)
+            c->has_failed = true;
+    } while (x->h2->out_bytes < before && c->stream.queued_bytes == 0 &&
+             !c->has_failed);
 }
 
 /* Read what is there behind what the run has not used yet, and take the

@@ -2,6 +2,7 @@
 # bench.sh [NAME [ARGUMENT...]]: the benchmarks, on a release build.
 #
 # server, queue, loop, static    beside their peers: bench/NAME/run.py
+# connections            WebSocket messages and idle connections of gateways
 # http_parser            the request parser alone: bench/http/parser.c
 # queue_core             the queue without Python: bench/queue/core.c
 # conformance            tests/conformance beside the peers: bench/conformance.py
@@ -23,6 +24,7 @@ run() {
     case $name in
     server | queue | loop | static)
         "$py" "bench/$name/run.py" --python "$tag" "$@" ;;
+    connections) "$py" bench/server/connections.py --python "$tag" "$@" ;;
     http_parser | queue_core)
         ninja --quiet -C "$release" "bench/bench_$name"
         "$release/bench/bench_$name" "$@" ;;
@@ -40,7 +42,7 @@ if [ $# != 0 ]; then
     run "$@"
     exit
 fi
-for name in server queue loop profile http_parser queue_core; do
+for name in server connections queue loop profile http_parser queue_core; do
     echo "== $name"
     run "$name"
 done

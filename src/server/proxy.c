@@ -121,14 +121,40 @@ drop_fields(struct guaco__exchange *x, bool is_trusted)
     x->request.field_count = kept;
 }
 
-static void
+/* HTTP/1.0 may come without Host: the field is put in front. */
+static int
+add_host_field(struct guaco__exchange *x, struct guaco_slice host)
+{
+    size_t count = x->request.field_count;
+    struct guaco_field *fields =
+        guaco__arena_alloc(&x->arena, (count + 1) * sizeof(*fields));
+    uint8_t *ids = guaco__arena_alloc(&x->arena, count + 1);
+
+    if (fields == NULL || ids == NULL)
+        return GUACO_E_NOMEM;
+    fields[0] = (struct guaco_field){GUACO_SLICE("host"), host};
+    ids[0] = GUACO__FIELD_HOST;
+    if (count > 0) {
+        memcpy(fields + 1, x->request.fields, count * sizeof(*fields));
+        memcpy(ids + 1, x->request.field_ids, count);
+    }
+    x->request.fields = fields;
+    x->request.field_ids = ids;
+    x->request.field_count++;
+    return GUACO_OK;
+}
+
+static int
 set_host_field(struct guaco__exchange *x, struct guaco_slice host)
 {
     struct guaco_field *fields = (struct guaco_field *)x->request.fields;
 
     for (size_t i = 0; i < x->request.field_count; i++)
-        if (x->request.field_ids[i] == GUACO__FIELD_HOST)
+        if (x->request.field_ids[i] == GUACO__FIELD_HOST) {
             fields[i].value = host;
+            return GUACO_OK;
+        }
+    return add_host_field(x, host);
 }
 
 /* The host without its port; *port is that port, or stays. */
@@ -170,7 +196,8 @@ set_server(struct guaco__exchange *x, struct guaco__peer *peer,
         size_t len = host.len;
         if (port != usual)
             len += (size_t)snprintf(text + len, sizeof(":65535"), ":%u", port);
-        set_host_field(x, (struct guaco_slice){text, len});
+        if (set_host_field(x, (struct guaco_slice){text, len}) < 0)
+            return GUACO_E_NOMEM;
         if (host.at[0] == '[')
             host = (struct guaco_slice){host.at + 1, host.len - 2};
         peer->face.server_host = guaco__arena_dup(&x->arena, host.at, host.len);

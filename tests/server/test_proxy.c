@@ -97,6 +97,25 @@ a_trusted_proxy_names_client_scheme_host_and_prefix(void **state)
     close_world(&w);
 }
 
+static void
+a_request_of_1_0_without_host_is_given_the_proxys(void **state)
+{
+    struct world w;
+    const struct guaco_request *r;
+
+    (void)state;
+    open_world(&w, "unix");
+    client_say(&w.c, "GET /later HTTP/1.0\r\na: b\r\n"
+                     "x-forwarded-host: example.org\r\n\r\n");
+    r = w.f.later->request;
+    assert_int_equal(r->field_count, 3);
+    assert_true(guaco_slice_equals(r->fields[0].name, GUACO_SLICE("host")));
+    assert_true(
+        guaco_slice_equals(r->fields[0].value, GUACO_SLICE("example.org")));
+    assert_true(guaco_slice_equals(r->fields[1].name, GUACO_SLICE("a")));
+    close_world(&w);
+}
+
 static bool
 has_field(const struct guaco_request *r, const char *name)
 {
@@ -197,7 +216,7 @@ a_proxy_header_may_come_byte_by_byte(void **state)
     (void)state;
     open_greeted(&w);
     for (size_t i = 0; i < sizeof(V1) - 1; i++)
-        client_say_bytes(&w.c, V1 + i, 1);
+        client_say_bytes(&w.c, &V1[i], 1);
     assert_string_equal(seen(&w, ""), "http 203.0.113.9:4711 192.0.2.2:443  a");
     close_world(&w);
 }
@@ -272,6 +291,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_trusted_proxy_names_client_scheme_host_and_prefix),
+        cmocka_unit_test(a_request_of_1_0_without_host_is_given_the_proxys),
         cmocka_unit_test(the_fields_of_others_are_taken_out),
         cmocka_unit_test(contradictions_are_refused),
         cmocka_unit_test(a_websocket_behind_tls_is_wss),

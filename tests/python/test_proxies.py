@@ -3,13 +3,16 @@ of ``guaco serve`` and a C guest's."""
 
 import os
 import pathlib
+import shutil
 import socket
+import subprocess
 import sys
+import time
 
 import pytest
 
 import guaco
-from served import serve
+from served import Client, serve
 
 ALL = {
     "x-forwarded-for": "6.6.6.6, 203.0.113.9",
@@ -187,3 +190,71 @@ def test_guaco_run_knows_the_variable_of_gunicorn_and_uvicorn(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         guaco.run(Scopes())
     assert seen == ["10.0.0.0/8", "::1", None]
+
+
+# ---- proxies of others
+
+
+HAPROXY = """
+defaults
+    mode http
+    timeout client 10s
+    timeout server 10s
+    timeout connect 5s
+frontend f
+    bind 127.0.0.1:{front}
+    option forwardfor
+    http-request set-header X-Forwarded-Proto https
+    default_backend b
+backend b
+    server s 127.0.0.1:{back} {options}
+"""
+
+
+@pytest.fixture
+def haproxy(tmp_path, free_port):
+    """haproxy(back, options): HAProxy before the port `back`; its own port."""
+    program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+    if program is None:
+        pytest.skip("haproxy is not installed")
+    running = []
+
+    def run(back, options):
+        file = tmp_path / "haproxy.cfg"
+        file.write_text(HAPROXY.format(front=free_port, back=back, options=options))
+        running.append(subprocess.Popen([program, "-db", "-f", str(file)],
+                                        stderr=subprocess.DEVNULL))
+        end = time.monotonic() + 10
+        while True:
+            try:
+                return socket.create_connection(("127.0.0.1", free_port), 5)
+            except OSError:
+                assert time.monotonic() < end and running[-1].poll() is None
+
+    yield run
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("options", ["send-proxy", "send-proxy-v2",
+                                     "send-proxy-v2 proxy-v2-options unique-id,crc32c"])
+def test_haproxy_says_who_the_client_is(haproxy, options):
+    app = Scopes()
+    with serve(app, proxy_protocol=True, proxy_allow_from="127.0.0.1") as s:
+        with Client(haproxy(s.port, options)) as client:
+            here = client.sock.getsockname()
+            client.request("GET", "/")
+    assert app.seen[0]["client"] == here
+    assert app.seen[0]["scheme"] == "http"  # its fields are nobody's here
+
+
+def test_haproxy_and_its_fields_are_believed(haproxy):
+    app = Scopes()
+    with serve(app, forwarded_allow_ips="127.0.0.1") as s:
+        with Client(haproxy(s.port, "")) as client:
+            client.request("GET", "/", {"x-forwarded-for": "203.0.113.9"})
+    # The client's own word is on the left of HAProxy's: not trusted were it not
+    # that the client is on 127.0.0.1 too, and so a proxy of ours.
+    assert app.seen[0]["client"] == ("203.0.113.9", 0)
+    assert app.seen[0]["scheme"] == "https"

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from guaco._core import Keeper, Run
     from guaco.queue import Queue
 
-Kind = Literal["thread", "async"]
+Kind = Literal["thread", "async", "greenlet"]
 T = TypeVar("T")
 
 # enum guaco__letter_kind
@@ -572,15 +572,19 @@ def _own_loop() -> asyncio.AbstractEventLoop:
 
 def open_workers(
     queue: Queue, count: int, kind: str, *, exit_when_stuck: bool = False
-) -> ThreadWorkers | AsyncWorkers:
+) -> Workers:
     """The workers of a kind that run in this process."""
     match kind:
         case "thread":
             return ThreadWorkers(queue, count, exit_when_stuck=exit_when_stuck)
         case "async":
             return AsyncWorkers(queue, count, exit_when_stuck=exit_when_stuck)
+        case "greenlet":
+            from guaco._queue_greenlet import GreenletWorkers
+
+            return GreenletWorkers(queue, count, exit_when_stuck=exit_when_stuck)
         case "process":
             raise QueueError(
                 "process workers are started by `guaco work -k process`"
             )
-    raise ValueError(f"kind is thread or async, not {kind!r}")
+    raise ValueError(f"kind is thread, async or greenlet, not {kind!r}")

@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from guaco import _core
+from guaco._queue_errors import QueueError
 from guaco._queue_worker import ThreadWorkers, Workers, open_workers
 from guaco._worker import reopen_logs
 from guaco.queue import Queue, all_queues
@@ -211,4 +212,13 @@ class TaskWorker:
 
 def main(order: dict[str, Any], channel: socket.socket) -> int:
     """Be the worker that order, the channel's first message, describes."""
+    if order.get("options", {}).get("worker_kind") == "greenlet":
+        from guaco._queue_greenlet import patch
+
+        try:
+            patch()
+        except QueueError as exc:
+            text = json.dumps({"event": "failed", "text": str(exc)})
+            channel.send(text.encode())
+            return EXIT_START_FAILURE
     return TaskWorker(order, channel).run()

@@ -108,8 +108,8 @@ const struct guaco__option guaco__option_table[] = {
      .help = "tasks that run at the same time; auto: one for each CPU that "
              "the container may use"},
     {.name = "worker-kind", .letter = 'k', .commands = TASK,
-     .kind = GUACO__OPTION_CHOICE, .operand = "thread|process|async",
-     .words = "thread|process|async", .otherwise = "thread",
+     .kind = GUACO__OPTION_CHOICE, .operand = "thread|process|async|greenlet",
+     .words = "thread|process|async|greenlet", .otherwise = "thread",
      .help = "what runs a task"},
     COUNT("threads", WEB, "N", "1", 1, 1024,
           "threads that call a WSGI application"),

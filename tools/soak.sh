@@ -3,7 +3,9 @@
 #
 # Each fuzz target runs for SECONDS (default 600), see fuzz/run.sh.  Then KILLS
 # processes (default 1000) are killed under load: producers and workers of the
-# core, then whole trees of `guaco work`; cron meets its oracle, the server ten
+# core, then whole trees of `guaco work`; 200 rolling reloads, 20 binary
+# upgrades and 200 killed web workers (RELOADS, UPGRADES, WORKER_KILLS) go on
+# under load; cron meets its oracle, the server ten
 # thousand slow clients and Autobahn.  The figures belong into
 # bench/RESULTS.md, with the commit that is printed last.
 set -euo pipefail

@@ -29,6 +29,7 @@ _FDS_MAX = 64
 
 # Roles other than "web": the module whose main(order, channel) is the worker.
 _ROLES = {
+    "preload": "guaco._preload",
     "tasks": "guaco._taskworker",
     "queue-admin": "guaco._queueadmin",
 }

@@ -81,8 +81,9 @@ is_ready(const struct tree *tree)
     const struct worker *w;
 
     EACH_WORKER(tree, w)
-    if (w->slot->role != ROLE_KEEPER && w->state == WORKER_READY &&
-        w->slot->now == w && tree->state != TREE_STOPPING)
+    if ((w->slot->role == ROLE_WEB || w->slot->role == ROLE_TASKS) &&
+        w->state == WORKER_READY && w->slot->now == w &&
+        tree->state != TREE_STOPPING)
         return true;
     return false;
 }

@@ -116,6 +116,8 @@ const struct guaco__option guaco__option_table[] = {
     TEXT("python", ALL, "PATH", NULL,
          "the interpreter of the workers (python3 beside guaco, of "
          "VIRTUAL_ENV, of PATH)"),
+    FLAG("preload", WEB, "false",
+         "import the application once and fork the workers from there"),
     FLAG("reload", TREE, "false",
          "restart the workers when a Python file changes"),
     LIST("reload-dir", TREE, "FOLDER",

@@ -120,6 +120,42 @@ pause_ms(const struct slot *slot)
     return ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS;
 }
 
+/* The slot of --preload is the first, where there is one. */
+static struct slot *
+preload_slot(const struct tree *tree)
+{
+    struct slot *first = guaco__list_is_empty(&tree->slots)
+                             ? NULL
+                             : GUACO__OF(tree->slots.next, struct slot, link);
+
+    return first != NULL && first->role == ROLE_PRELOAD ? first : NULL;
+}
+
+struct worker *
+guaco__tree_preload(const struct tree *tree)
+{
+    const struct slot *slot = preload_slot(tree);
+
+    return slot == NULL || slot->now == NULL || slot->now->state != WORKER_READY
+               ? NULL
+               : slot->now;
+}
+
+/* Start what is empty; web workers are forked once there is something to fork
+ * them from. */
+static void
+start_empty(struct tree *tree)
+{
+    bool must_wait =
+        preload_slot(tree) != NULL && guaco__tree_preload(tree) == NULL;
+    struct slot *slot;
+
+    EACH_SLOT(tree, slot)
+    if (tree->state == TREE_STARTING && slot->now == NULL && !slot->is_parked &&
+        (slot->role != ROLE_WEB || !must_wait))
+        guaco__slot_start(slot);
+}
+
 void
 guaco__slot_start(struct slot *slot)
 {
@@ -288,6 +324,8 @@ slot_ready(struct slot *slot, struct worker *worker)
         if (before != NULL)
             guaco__worker_drain(before);
     }
+    if (slot->role == ROLE_PRELOAD)
+        start_empty(tree);
     check_started(tree);
     guaco__tree_replace(tree);
 }
@@ -428,7 +466,6 @@ guaco__supervisor_run(const struct guaco__supervisor_setup *setup,
         .signal_fd = -1,
         .memory_fd = -1,
     };
-    struct slot *slot;
 
     guaco__list_init(&tree.slots);
     guaco__list_init(&tree.workers);
@@ -436,10 +473,7 @@ guaco__supervisor_run(const struct guaco__supervisor_setup *setup,
     guaco__environment_init(&tree.environment);
     int rc = guaco__tree_open(&tree, err);
     if (rc == GUACO_OK) {
-        EACH_SLOT(&tree, slot)
-        if (tree.state == TREE_STARTING && slot->now == NULL &&
-            !slot->is_parked)
-            guaco__slot_start(slot);
+        start_empty(&tree);
         check_started(&tree);
         rc = guaco__loop_run(tree.loop, GUACO__LOOP_UNTIL_STOPPED);
         *exit_code = tree.exit_code;

@@ -30,8 +30,9 @@ struct tree;
 enum role {
     ROLE_WEB,
     ROLE_TASKS,
-    ROLE_ADMIN,  /* guaco queue: the tree ends with it */
-    ROLE_KEEPER, /* of one store */
+    ROLE_ADMIN,   /* guaco queue: the tree ends with it */
+    ROLE_KEEPER,  /* of one store */
+    ROLE_PRELOAD, /* has imported the application, and forks the web workers */
 };
 
 enum worker_state {
@@ -63,7 +64,7 @@ struct worker {
     struct slot *slot;
     enum worker_state state;
     pid_t pid;
-    int pidfd;
+    int pidfd;   /* -1: it is being forked, its pid is not known yet */
     int channel; /* -1 after its end of file */
     struct guaco__watch exit_watch;
     struct guaco__watch channel_watch;
@@ -246,6 +247,9 @@ void guaco__tree_unpark_web(struct tree *tree);
 
 /* Hand a worker of the first web slot the sockets of those that are parked. */
 void guaco__worker_give_parked(struct worker *worker);
+
+/* The process to fork web workers from, or NULL: they start by themselves. */
+struct worker *guaco__tree_preload(const struct tree *tree);
 
 /* ---- tree.c ---- */
 

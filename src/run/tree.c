@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "os/cgroup.h"
@@ -124,7 +125,13 @@ add_web_slots(struct tree *tree)
 {
     unsigned count = guaco__tree_worker_count(tree, "workers");
 
-    int rc = add_slots(tree, ROLE_WEB, count, 0);
+    bool preloads =
+        guaco__options_number(tree->setup->options, "preload") != 0 &&
+        !guaco__target_is_guest(tree->setup->target);
+
+    int rc = add_slots(tree, ROLE_PRELOAD, preloads, 0);
+    if (rc == GUACO_OK)
+        rc = add_slots(tree, ROLE_WEB, count, 0);
     for (size_t i = count; i < tree->binds.slots && rc == GUACO_OK; i++) {
         struct slot *slot = guaco__tree_add_slot(tree, ROLE_WEB, i, 0);
         if (slot == NULL)
@@ -275,6 +282,9 @@ guaco__tree_open(struct tree *tree, struct guaco_error *err)
     bool is_web = (command & (GUACO__SERVE | GUACO__UP)) != 0;
     bool is_service = command != GUACO__QUEUE;
 
+    /* What is forked from a process of ours becomes our child by this. */
+    if (is_web && guaco__options_number(tree->setup->options, "preload") != 0)
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     int rc = open_basics(tree, err);
     if (rc == GUACO_OK && is_service)
         rc = open_logs(tree, err);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/base64.h"
@@ -32,6 +33,7 @@ guaco__role_name(enum role role)
     case ROLE_TASKS: return "tasks";
     case ROLE_ADMIN: return "queue-admin";
     case ROLE_KEEPER: return "keeper";
+    case ROLE_PRELOAD: return "preload";
     }
     return "";
 }
@@ -78,6 +80,7 @@ guaco__worker_check_end(struct worker *w)
         return;
     if (w->channel >= 0)
         read_channel(w); /* its last words may still wait there */
+    assert(w->pidfd >= 0);
     if (w->slot->role == ROLE_TASKS) {
         guaco__watch_stop(&w->exit_watch);
         guaco__tree_wait_later(w->tree, w->pidfd);
@@ -99,6 +102,17 @@ on_exit_watch(struct guaco__watch *watch, unsigned events)
     guaco__tree_reap(tree);
 }
 
+/* One that is being forked has nothing yet but its channel, whose end it
+ * obeys. */
+static void
+signal_worker(const struct worker *w, int number)
+{
+    if (w->pidfd >= 0)
+        guaco__process_signal(w->pidfd, number); /* gone: all the same */
+    else if (w->channel >= 0)
+        shutdown(w->channel, SHUT_RDWR);
+}
+
 void
 guaco__worker_kill(struct worker *w)
 {
@@ -106,7 +120,7 @@ guaco__worker_kill(struct worker *w)
         return;
     w->state = WORKER_KILLED;
     guaco__timer_stop(&w->deadline);
-    guaco__process_signal(w->pidfd, SIGKILL); /* gone already: all the same */
+    signal_worker(w, SIGKILL);
 }
 
 static const char *
@@ -141,7 +155,7 @@ guaco__worker_abort(struct worker *w)
     if (w->state == WORKER_KILLED || w->state == WORKER_ABORTED)
         return;
     w->state = WORKER_ABORTED;
-    guaco__process_signal(w->pidfd, SIGABRT);
+    signal_worker(w, SIGABRT);
     guaco__timer_start_ms(&w->deadline, ABORT_MS);
 }
 
@@ -162,7 +176,8 @@ grace_ms(const struct worker *w)
     const char *name =
         w->slot->role == ROLE_WEB ? "timeout-graceful-shutdown" : "grace";
 
-    if (w->slot->role == ROLE_KEEPER || w->slot->role == ROLE_ADMIN)
+    if (w->slot->role == ROLE_KEEPER || w->slot->role == ROLE_ADMIN ||
+        w->slot->role == ROLE_PRELOAD)
         return KILL_MARGIN_MS;
     return (uint64_t)guaco__options_number(o, name) + KILL_MARGIN_MS;
 }
@@ -196,15 +211,14 @@ guaco__worker_command(struct worker *w, const char *command, const int *fds,
 void
 guaco__worker_drain(struct worker *w)
 {
-    assert(w->pidfd >= 0);
     switch (w->state) {
     case WORKER_DRAINING:
     case WORKER_ABORTED:
     case WORKER_KILLED: return;
-    case WORKER_STARTING: guaco__process_signal(w->pidfd, SIGTERM); break;
+    case WORKER_STARTING: signal_worker(w, SIGTERM); break;
     case WORKER_READY:
         if (send_command(w, "{\"command\":\"drain\"}", NULL, 0) != GUACO_OK)
-            guaco__process_signal(w->pidfd, SIGTERM);
+            signal_worker(w, SIGTERM);
         break;
     }
     guaco__timer_stop(&w->lifetime);
@@ -230,12 +244,30 @@ static void
 start_lifetime(struct worker *w)
 {
     int64_t ms =
-        w->slot->role == ROLE_ADMIN
+        w->slot->role == ROLE_ADMIN || w->slot->role == ROLE_PRELOAD
             ? 0
             : guaco__options_number(w->tree->setup->options, "worker-lifetime");
 
     if (ms > 0)
         guaco__timer_start_ms(&w->lifetime, (uint64_t)ms);
+}
+
+/* It says who it is: from here on it is like one that was spawned. */
+static void
+take_forked(struct worker *w, int64_t pid)
+{
+    struct guaco_error err;
+
+    if (w->pidfd >= 0 || pid <= 1 || pid > INT32_MAX)
+        return;
+    if (guaco__process_open((pid_t)pid, &w->pidfd, &err) != GUACO_OK)
+        return; /* it has ended: so will its channel */
+    w->pid = (pid_t)pid;
+    if (guaco__watch_start(&w->exit_watch, w->tree->loop, w->pidfd,
+                           GUACO__READABLE, on_exit_watch, &err) == GUACO_OK)
+        return;
+    guaco__log(w->tree->log, GUACO_LOG_ERROR, "supervisor", "%s", err.text);
+    guaco__worker_kill(w);
 }
 
 static void
@@ -250,6 +282,11 @@ take_message(struct worker *w, const struct guaco__json *message)
         guaco__timer_stop(&w->deadline);
         start_lifetime(w);
         guaco__slot_event(w->slot, w, WORKER_IS_READY, NULL);
+    } else if (strcmp(event, "forked") == 0) {
+        take_forked(w, guaco__json_int(message, "pid", 0));
+    } else if (strcmp(event, "warning") == 0) {
+        guaco__log(w->tree->log, GUACO_LOG_WARNING, "supervisor", "%s",
+                   guaco__json_text(message, "text", ""));
     } else if (strcmp(event, "exhausted") == 0) {
         if (w->slot->now == w)
             guaco__slot_renew(w->slot, RENEWAL_REQUESTS);
@@ -295,6 +332,16 @@ close_channel(struct worker *w)
     w->channel = -1;
 }
 
+/* The one that was to be forked is not there, and will not be. */
+static void
+end_unborn(struct worker *w)
+{
+    const struct guaco__process_end end = {true, GUACO__EXIT_CRASH};
+
+    guaco__slot_event(w->slot, w, WORKER_ENDED, &end);
+    guaco__worker_free(w);
+}
+
 static void
 read_channel(struct worker *w)
 {
@@ -307,7 +354,9 @@ read_channel(struct worker *w)
             return;
         if (rc == GUACO_E_CLOSED || rc == GUACO_E_IO) {
             close_channel(w);
-            return;
+            if (w->pidfd < 0)
+                end_unborn(w);
+            return; /* w may be freed */
         }
         if (rc == GUACO_OK)
             read_message(w, w->tree->message, len);
@@ -504,10 +553,32 @@ spawn(struct worker *w, int theirs, struct guaco_error *err)
     return guaco__process_spawn(&spec, &w->pid, &w->pidfd, err);
 }
 
+/* Have the worker forked by the process that has imported the application. */
+static int
+fork_from(struct worker *preload, int theirs, struct guaco_error *err)
+{
+    int rc = send_command(preload, "{\"command\":\"fork\"}", &theirs, 1);
+
+    return rc == GUACO_OK ? rc : guaco_fail(err, rc, 0, "have a worker forked");
+}
+
+static int
+begin(struct worker *w, int theirs, struct guaco_error *err)
+{
+    struct worker *preload =
+        w->slot->role == ROLE_WEB ? guaco__tree_preload(w->tree) : NULL;
+
+    return preload != NULL ? fork_from(preload, theirs, err)
+                           : spawn(w, theirs, err);
+}
+
 static int
 watch_child(struct worker *w, struct guaco_error *err)
 {
-    int rc = guaco__watch_start(&w->exit_watch, w->tree->loop, w->pidfd,
+    int rc = GUACO_OK;
+
+    if (w->pidfd >= 0)
+        rc = guaco__watch_start(&w->exit_watch, w->tree->loop, w->pidfd,
                                 GUACO__READABLE, on_exit_watch, err);
     if (rc == GUACO_OK)
         rc = guaco__watch_start(&w->channel_watch, w->tree->loop, w->channel,
@@ -555,13 +626,13 @@ guaco__worker_start(struct slot *slot, struct worker **worker,
 
     int rc = guaco__channel_open(&w->channel, &theirs, err);
     if (rc == GUACO_OK)
-        rc = spawn(w, theirs, err);
+        rc = begin(w, theirs, err);
     if (theirs >= 0)
         close(theirs);
     if (rc == GUACO_OK)
         rc = watch_child(w, err);
     if (rc == GUACO_OK && slot->role == ROLE_WEB)
-        w->meter = guaco__meters_take(&tree->meters, (uint32_t)w->pid);
+        w->meter = guaco__meters_take(&tree->meters, (uint32_t)getpid());
     if (rc == GUACO_OK && slot->role != ROLE_KEEPER)
         rc = send_start(w, err);
     if (rc != GUACO_OK) {

@@ -71,13 +71,14 @@ half_in(const char *head, uint32_t offset)
  * once it is interned, which names are, and follows its length. */
 static void
 proof_of(const struct guaco__layout *layout, const char *head,
-         const uint64_t name[2], uint64_t proof[5])
+         const uint64_t name[3], uint64_t proof[6])
 {
     proof[0] = word_in(head, layout->code.filename);
     proof[1] = word_in(head, layout->code.line_table);
     proof[2] = half_in(head, layout->code.first_line);
     proof[3] = name[0];
     proof[4] = name[1];
+    proof[5] = name[2];
 }
 
 static void
@@ -93,7 +94,7 @@ entry_drop(struct guaco__codes *codes, struct guaco__code *code)
 static void
 entry_judge(struct guaco__codes *codes, struct guaco__code *code, size_t i)
 {
-    uint64_t proof[5];
+    uint64_t proof[6];
 
     proof_of(codes->layout, codes->copies[i], codes->names[i], proof);
     if (memcmp(proof, code->proof, sizeof proof) == 0)
@@ -108,21 +109,23 @@ entries_compare(struct guaco__codes *codes, struct guaco__code *const *at,
                 size_t count)
 {
     const struct guaco__layout *l = codes->layout;
-    struct guaco__span spans[GUACO__CODE_RECENT * 2];
+    struct guaco__span spans[GUACO__CODE_RECENT * 3];
 
     while (count > 0) {
         size_t done = 0;
         for (size_t i = 0; i < count; i++) {
-            spans[2 * i] = (struct guaco__span){at[i]->address,
+            spans[3 * i] = (struct guaco__span){at[i]->address,
                                                 codes->copies[i], l->code.size};
-            spans[2 * i + 1] = (struct guaco__span){
+            spans[3 * i + 1] = (struct guaco__span){
                 at[i]->name_at + l->text.length, codes->names[i], 16};
+            spans[3 * i + 2] =
+                (struct guaco__span){at[i]->tail_at, &codes->names[i][2], 8};
         }
-        guaco__vmem_read(codes->memory, spans, count * 2, &done);
-        for (size_t i = 0; i < done / 2; i++)
+        guaco__vmem_read(codes->memory, spans, count * 3, &done);
+        for (size_t i = 0; i < done / 3; i++)
             entry_judge(codes, at[i], i);
-        at += done / 2;
-        count -= done / 2;
+        at += done / 3;
+        count -= done / 3;
         if (count > 0) { /* this one is not mapped any more */
             entry_drop(codes, at[0]);
             at++;
@@ -221,21 +224,40 @@ numbers_read(const struct guaco__layout *layout, const char *head,
     return true;
 }
 
+/* The last 8 bytes of the file's name, if that is ASCII, and where they lie;
+ * else, as good as nothing, the length of the function's.  They are those of
+ * the text that was fetched: read again they might be the next one's. */
+static uint64_t
+tail_of(const struct guaco__layout *layout, struct guaco__code *code,
+        uint64_t file, uint64_t name_length)
+{
+    size_t ascii = 0;
+
+    while (ascii < code->file.len && (unsigned char)code->file.at[ascii] < 0x80)
+        ascii++;
+    code->tail_at = code->name_at + layout->text.length;
+    if (ascii < code->file.len || ascii < 8)
+        return name_length;
+    code->tail_at = file + layout->text.ascii_data + ascii - 8;
+    return word_in(code->file.at, (uint32_t)ascii - 8);
+}
+
 static int
 texts_read(struct guaco__codes *codes, const char *head,
            struct guaco__code *code)
 {
     const struct guaco__layout *l = codes->layout;
     struct guaco__vmem *m = codes->memory;
-    uint64_t name[2];
+    uint64_t name[3] = {0};
 
     code->name_at = word_in(head, l->code.name);
     int rc = guaco__vmem_get(m, code->name_at + l->text.length, name, 16);
     if (rc != GUACO_OK)
         return rc;
-    proof_of(l, head, name, code->proof);
     rc = guaco__text_read(m, l, word_in(head, l->code.filename), &codes->arena,
                           &code->file);
+    name[2] = tail_of(l, code, word_in(head, l->code.filename), name[0]);
+    proof_of(l, head, name, code->proof);
     if (rc == GUACO_OK)
         rc = guaco__text_read(m, l, code->name_at, &codes->arena, &code->name);
     if (rc == GUACO_OK && l->code.qualname != GUACO__NOWHERE)

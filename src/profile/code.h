@@ -9,7 +9,8 @@
  * The process may free a code object and put another at its address.  So an
  * entry is believed for one epoch; guaco__codes_renew() begins the next and
  * compares what was used lately with the process in one read: the object's
- * pointers and first line, and the length and hash of its name.
+ * pointers and first line, the length and hash of its name, and the last bytes
+ * of its file's name (which is not hashed over there).
  *
  * Entries live until guaco__codes_release(): an address that gets another
  * code object gets another entry, and samples keep what they named.
@@ -35,7 +36,8 @@ struct guaco__code {
     struct guaco_slice file, name, qualname; /* UTF-8; qualname may be empty */
     struct guaco_slice line_table;
     uint64_t name_at;  /* of its name there */
-    uint64_t proof[5]; /* of its identity */
+    uint64_t tail_at;  /* of the last 8 bytes of its file's name */
+    uint64_t proof[6]; /* of its identity */
     uint32_t epoch;    /* in which it was last compared */
     bool is_used;      /* in this epoch */
 };
@@ -54,7 +56,7 @@ struct guaco__codes {
     struct guaco__code *recent[GUACO__CODE_RECENT];
     size_t recent_count;
     char copies[GUACO__CODE_RECENT][GUACO__CODE_BYTES_MAX]; /* being compared */
-    uint64_t names[GUACO__CODE_RECENT][2];
+    uint64_t names[GUACO__CODE_RECENT][3];
 };
 
 /* Begin with no entry; `memory` and `layout` outlive it. */

@@ -436,9 +436,12 @@ thread_decode(struct guaco__target *target, struct thread *thread)
     const struct guaco__codes *codes = guaco__stack_world_codes(target->world);
     uint32_t known = codes->count;
     int rc = guaco__stack_decode(thread->reader, thread->stack);
-    /* Fetching a code object takes longer than a short function lives. */
-    if (rc == GUACO_OK && codes->count != known)
-        rc = GUACO_E_AGAIN;
+    /* Fetching a code object takes longer than a short function lives; and
+     * where one is new others may have gone. */
+    if (codes->count != known) {
+        rc = rc == GUACO_OK ? GUACO_E_AGAIN : rc;
+        target->renew_ns = 0;
+    }
     if (rc == GUACO_E_LOST)
         target->counts.torn++;
     thread->has_stack = rc == GUACO_OK; /* what was kept is overwritten */

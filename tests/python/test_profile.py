@@ -169,17 +169,29 @@ def test_a_page_in_the_stack_changes_no_share(exe, python, target):
 
     first, *_, last = sorted(os.sched_getaffinity(0))
 
+    def come_first(pid, cpu):
+        """Samples of a process that does not run are one sample."""
+        os.sched_setaffinity(pid, {cpu})
+        pathlib.Path(f"/proc/{pid}/autogroup").write_text("-19")
+
     def share_of_inner(depth):
         busy = target(python, WORKING.replace("DEPTH", str(depth)))
-        os.sched_setaffinity(busy.pid, {last})  # so that it runs while it is read
-        done = profile(
-            exe, "-s", 0.2, "-r", 0.001, "-p", busy.pid,
-            preexec_fn=lambda: os.sched_setaffinity(0, {first}),
-        )
-        found = stacks(done.stdout)
+        try:
+            come_first(busy.pid, last)
+        except OSError as why:
+            pytest.skip(f"the processors cannot be had: {why}")
+        inner = total = 0
+        while total < 200:
+            done = profile(
+                exe, "-s", 0.2, "-r", 0.0005, "-p", busy.pid,
+                start_new_session=True,
+                preexec_fn=lambda: come_first(os.getpid(), first),
+            )
+            found = stacks(done.stdout)
+            total += sum(found.values())
+            inner += sum(n for names, n in found.items() if names[-1] == "inner")
         busy.process.kill()
-        inner = sum(n for names, n in found.items() if names[-1] == "inner")
-        return 100 * inner / sum(found.values())
+        return 100 * inner / total
 
     within = share_of_inner(20)
     for depth in (29, 30, 31, 32, 33):
@@ -230,8 +242,8 @@ def test_what_runs_is_not_idle(exe, python):
 def test_freed_functions_do_not_lend_their_names(exe, python, target):
     """Each round makes code objects anew, where those of the last one lay.
 
-    Function names are compared by hash, file names by address only: to 3.13, where
-    freed code objects are not counted, a few percent show the file of an earlier round.
+    To 3.13 freed code objects are not counted: names are compared, those of functions by
+    hash, those of files by their last bytes.
     """
     churn = target(
         python,
@@ -241,14 +253,14 @@ n = 0
 while True:
     n += 1
     source = f"def f{n:06}():\\n for i in range(20000): pass\\nf{n:06}()"
-    exec(compile(source, f"g{n:06}", "exec"), {})
+    exec(compile(source, f"module.g{n:06}", "exec"), {})
 """,
     )
     done = profile(exe, "-p", churn.pid, "-s", 1, "-r", 0.002)
-    pairs = re.findall(r"g(\d{6}):<module>:\d+;g(\d{6}):f(\d{6}):", done.stdout)
+    pairs = re.findall(r"g(\d{6}):<module>:\d+;module.g(\d{6}):f(\d{6}):", done.stdout)
     assert len(pairs) > 20
     wrong = [pair for pair in pairs if len(set(pair)) > 1]
-    assert len(wrong) <= 0.1 * len(pairs), wrong[:5]
+    assert len(wrong) <= 0.02 * len(pairs), wrong[:5]
     numbers = [int(pair[0]) for pair in pairs]
     assert max(numbers) - min(numbers) > 20
 
@@ -533,19 +545,27 @@ def walk(code):
     for const in code.co_consts:
         if hasattr(const, "co_code"):
             walk(const)
-files = sorted(glob.glob(os.path.join(sysconfig.get_path("stdlib"), "*.py")))
-for path in files[::4]:
+stdlib, nth = sysconfig.get_path("stdlib"), int(sys.argv[1])
+files = sorted(glob.glob(os.path.join(stdlib, "**/*.py" if nth == 1 else "*.py"), recursive=True))
+for path in files[::nth]:
+    if "site-packages" in path or "dist-packages" in path:
+        continue
     with open(path, "rb") as file:
-        walk(compile(file.read(), path, "exec"))
+        source = file.read()
+    try:
+        code = compile(source, path, "exec")
+    except (SyntaxError, ValueError):
+        continue # lib2to3's and the tests' own bad files
+    walk(code)
 """
 
 
-def test_lines_are_those_of_the_interpreter(python):
-    """A quarter of the standard library's modules, every instruction of them."""
+def check_lines(python, nth):
+    """Every instruction of each nth module of the standard library; 1: packages too."""
     build = os.environ.get("GUACO_BUILD")
     if build is None:
         pytest.skip("GUACO_BUILD does not name a build folder")
-    said = subprocess.run([python, "-W", "ignore", "-c", LINES], capture_output=True, text=True)
+    said = subprocess.run([python, "-W", "ignore", "-c", LINES, str(nth)], capture_output=True, text=True)
     lines = said.stdout.splitlines()
     asked = [line for n, line in enumerate(lines) if n % 3 != 2]
     wanted = [line.split() for line in lines[2::3]]
@@ -557,3 +577,8 @@ def test_lines_are_those_of_the_interpreter(python):
     assert len(got) == len(wanted) > 1000, said.stderr[-500:]
     wrong = [n for n, (a, b) in enumerate(zip(got, wanted, strict=True)) if a != b]
     assert not wrong, (lines[3 * wrong[0]], got[wrong[0]], wanted[wrong[0]])
+    return len(got)
+
+
+def test_lines_are_those_of_the_interpreter(python):
+    check_lines(python, 4)

@@ -74,7 +74,8 @@ struct own {
     enum guaco__coding coding; /* IDENTITY: none that the client takes */
     int64_t announced;         /* Content-Length of the application, or -1 */
     uint64_t given;            /* bytes of the body so far */
-    bool is_over;              /* the last piece was given */
+    bool is_started;
+    bool is_over; /* the last piece was given */
     struct pump pump;
 };
 
@@ -374,11 +375,15 @@ start_op(struct guaco_exchange *x, int status, const struct guaco_field *fields,
     struct about about;
     int rc;
 
-    if (own->held != NULL || own->compressor != NULL)
-        return GUACO_E_STATE;
+    /* once begun, or gone, the protocol below has the answer */
     about = look(fields, count);
-    if (own->is_over || !is_eligible(own, status, &about))
-        return own->below->start(x, status, fields, count, trailers);
+    if (own->is_started || own->is_over || !is_eligible(own, status, &about)) {
+        if (own->state == STATE_HELD)
+            return GUACO_E_STATE;
+        rc = own->below->start(x, status, fields, count, trailers);
+        own->is_started |= rc == GUACO_OK;
+        return rc;
+    }
     rc = check_fields(own, status, fields, count);
     if (rc < 0)
         return rc;
@@ -390,6 +395,7 @@ start_op(struct guaco_exchange *x, int status, const struct guaco_field *fields,
                   GUACO_SLICE("accept-encoding"));
     own->announced = about.length;
     own->state = STATE_HELD;
+    own->is_started = true;
     return own->coding == GUACO__CODING_IDENTITY ? pass_on(x, own) : GUACO_OK;
 }
 

@@ -3,6 +3,8 @@
 import gzip
 import os
 import pathlib
+import shutil
+import subprocess
 import sys
 import threading
 import urllib.request
@@ -155,3 +157,40 @@ def start_tree(start, exe, tmp_path):
         return tree, tree.url()
 
     return run
+
+
+def test_files_and_compression_are_the_same_over_http_2(public, tmp_path):
+    """The layers know no protocol; curl speaks it."""
+    curl = shutil.which("curl")
+    if curl is None or b"HTTP2" not in subprocess.run(
+            [curl, "--version"], capture_output=True).stdout:
+        pytest.skip("no curl with HTTP/2")
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200,
+                    "headers": [(b"content-type", b"text/plain")]})
+        await send({"type": "http.response.body", "body": b"a" * 5000,
+                    "more_body": True})
+        await send({"type": "http.response.body", "body": b"b" * 5000})
+
+    def get(path, *headers):
+        done = subprocess.run(
+            [curl, "--http2-prior-knowledge", "-s", "-i", "--raw", f"{s.url}{path}",
+             *(word for header in headers for word in ("-H", header))],
+            capture_output=True, check=True, timeout=20)
+        head, _, body = done.stdout.partition(b"\r\n\r\n")
+        return head.decode(), body
+
+    with serve(app, lifespan="off", http2=True, compress=True,
+               static=[f"/static={public}"]) as s:
+        head, body = get("/static/a.css")
+        assert head.startswith("HTTP/2 200")
+        assert body == (public / "a.css").read_bytes()
+        assert get("/static/a.css", "range: bytes=0-3")[1] == b"body"
+        assert "304" in get("/static/a.css", "if-none-match: *")[0]
+        assert "404" in get("/static/none")[0]
+        head, body = get("/static/a.css", "range: bytes=0-1, 700-701")
+        assert "multipart/byteranges" in head and b"700-701/800" in body
+        head, body = get("/", "accept-encoding: gzip")
+        assert "content-encoding: gzip" in head
+        assert gzip.decompress(body) == b"a" * 5000 + b"b" * 5000

@@ -368,6 +368,13 @@ bad_fields_are_refused_at_once(void **state)
     assert_int_equal(guaco_exchange_wait(w.x, 1), 0);
     guaco_exchange_abort(w.x);
     assert_non_null(strstr(hear(&w), "HTTP/1.1 500 "));
+    client_close(&w.c);
+    client_open(&w.c, &w.f);
+    ask(&w, "GET", GZIP); /* one that is not compressed, then one that is */
+    assert_int_equal(start(&w, 200, "content-type: image/png"), 0);
+    assert_int_equal(start(&w, 200, "content-type: text/html"), GUACO_E_STATE);
+    assert_int_equal(give(&w, "png", 3, false), 0);
+    assert_non_null(strstr(hear(&w), "\r\n\r\npng"));
     close_world(&w);
 }
 

@@ -192,6 +192,8 @@ memory_run(struct guaco__store *store, struct guaco__op **ops, size_t n,
     (void)deadline_ns;
     (void)err;
     self->now_ms = guaco__clock_wall_ms(&self->clock);
+    if (self->now_ms > self->latest_ms)
+        self->latest_ms = self->now_ms;
     for (size_t i = 0; i < n; i++)
         ops[i]->rc = run_op(self, ops[i]);
     return GUACO_OK;

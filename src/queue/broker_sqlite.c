@@ -294,6 +294,8 @@ sqlite_run(struct guaco__store *store, struct guaco__op **ops, size_t n,
     if (rc != GUACO_OK)
         return rc;
     self->now_ms = guaco__clock_wall_ms(&self->clock);
+    if (self->now_ms > self->latest_ms && self->latest_ms != 0)
+        self->latest_ms = self->now_ms;
     if (!writes)
         return run_transaction(self, false, ops, n, err);
 

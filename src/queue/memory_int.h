@@ -224,8 +224,8 @@ struct memory_store {
     uint64_t number; /* its ids begin with it: id >> 32 */
     uint64_t last_id;
     uint64_t last_owner;
-    int64_t now_ms;      /* of the present run */
-    int64_t promoted_ms; /* of the last promote */
+    int64_t now_ms;    /* of the present run */
+    int64_t latest_ms; /* that now_ms has been */
 };
 
 /* Ids are keys of the maps by their eight bytes. */

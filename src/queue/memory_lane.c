@@ -4,7 +4,7 @@
  *
  * From there it comes back, the first of the order first: one for each task of
  * the lane that ends, and by the clock while the lane's rate is what keeps them
- * (wake_ms).  What came back is looked at again by the next claim; if another
+ * (wake_ms); only if the lane lets it run by then.  What came back is looked at again by the next claim; if another
  * lane stops it then, the turn that it had goes to the next one aside (kick).
  */
 
@@ -112,15 +112,54 @@ has_room(const struct memory_lane *lane)
     return lane->running_max == 0 || lane->running < lane->running_max;
 }
 
-static void
-bring_back(struct memory_store *self, struct memory_lane *lane)
+static struct memory_task *
+first_aside(const struct memory_lane *lane)
 {
-    struct memory_task *task =
-        GUACO__OF(guaco__heap_min(&lane->aside), struct memory_task, node);
+    struct guaco__heap_node *node = guaco__heap_min(&lane->aside);
 
-    guaco__memory_take(self, task);
-    task->rules->aside = NULL;
-    guaco__memory_ready(self, task);
+    return node == NULL ? NULL : GUACO__OF(node, struct memory_task, node);
+}
+
+static uint32_t
+cost_of(const struct memory_task *task, const struct memory_lane *lane)
+{
+    const struct memory_rules *rules = task->rules;
+
+    return rules->lanes[0] == lane ? rules->costs[0] : rules->costs[1];
+}
+
+/*
+ * Let the first one come back if the lane would let it run, as far as full_us
+ * says; and if that waits for an owner that is alone, the next
+ * too, which must not wait for that.  One that came back in vain would send
+ * others back in its turn, and so on without end.  Returns when it may (now: it
+ * came, or there was none), INT64_MAX: once another has ended.
+ */
+static int64_t
+bring_back(struct memory_store *self, struct memory_lane *lane,
+           int64_t *full_us, uint32_t *count)
+{
+    int64_t now_us = self->now_ms * 1000;
+    struct memory_task *task;
+    bool is_suspect = true;
+
+    while (is_suspect && (task = first_aside(lane)) != NULL) {
+        int64_t after_us = *full_us;
+        if (!has_room(lane))
+            return INT64_MAX;
+        int64_t at_us = guaco__rate_take(&lane->rate, cost_of(task, lane),
+                                         now_us, &after_us);
+        if (at_us > now_us)
+            return (at_us + 999) / 1000;
+        is_suspect = task->is_suspect;
+        if (!is_suspect)
+            *full_us = after_us;
+        guaco__memory_take(self, task);
+        task->rules->aside = NULL;
+        guaco__memory_ready(self, task);
+        (*count)++;
+    }
+    return self->now_ms;
 }
 
 static void
@@ -140,9 +179,13 @@ guaco__memory_lanes_kick(struct memory_store *self, struct memory_task *task)
 {
     for (unsigned i = 0; i < GUACO_LIMITS_MAX; i++) {
         struct memory_lane *lane = task->rules->lanes[i];
-        if (lane != NULL && lane != task->rules->aside &&
-            lane->aside.count > 0 && has_room(lane))
-            bring_back(self, lane);
+        uint32_t count = 0;
+        if (lane == NULL || lane == task->rules->aside)
+            continue;
+        int64_t full_us = lane->full_us;
+        int64_t at_ms = bring_back(self, lane, &full_us, &count);
+        if (at_ms > self->now_ms && at_ms < lane->wake_ms)
+            set_wake(self, lane, at_ms);
     }
 }
 
@@ -219,8 +262,10 @@ static void
 wake_lane(struct memory_store *self, struct memory_lane *lane, uint32_t limit,
           uint32_t *count)
 {
-    int64_t full_us = lane->full_us;
-    int64_t now_us = self->now_ms * 1000, at_us = now_us;
+    int64_t full_us = lane->full_us, at_ms = self->now_ms;
+    uint32_t room = lane->running_max == 0 ? UINT32_MAX
+                    : has_room(lane)       ? lane->running_max - lane->running
+                                           : 0;
 
     set_wake(self, lane, INT64_MAX);
     if (lane->refs == 0) {
@@ -228,16 +273,14 @@ wake_lane(struct memory_store *self, struct memory_lane *lane, uint32_t limit,
         guaco__memory_lane_put(self, lane); /* gone, or waits to be full */
         return;
     }
-    while (lane->aside.count > 0 && *count < limit && at_us <= now_us) {
-        bring_back(self, lane);
-        (*count)++;
-        const struct guaco__heap_node *node = guaco__heap_min(&lane->aside);
-        if (node != NULL)
-            at_us = guaco__rate_take(&lane->rate, 1, now_us, &full_us);
-    }
-    if (lane->aside.count > 0 && lane->rate.interval_us > 0)
-        set_wake(self, lane,
-                 at_us > now_us ? (at_us + 999) / 1000 : self->now_ms + 1);
+    while (lane->aside.count > 0 && room-- > 0 && *count < limit &&
+           at_ms <= self->now_ms)
+        at_ms = bring_back(self, lane, &full_us, count);
+    /* Without room one that ends lets the next come back. */
+    if (lane->aside.count > 0 && at_ms > self->now_ms)
+        set_wake(self, lane, at_ms);
+    else if (lane->aside.count > 0 && *count >= limit)
+        set_wake(self, lane, self->now_ms);
 }
 
 /* What was to be looked at by a clock that was set back since, is looked at
@@ -263,9 +306,9 @@ guaco__memory_lanes_promote(struct memory_store *self,
 {
     struct guaco__heap_node *node;
 
-    if (self->now_ms < self->promoted_ms)
+    if (self->now_ms < self->latest_ms)
         pull_wakes(self);
-    self->promoted_ms = self->now_ms;
+    self->latest_ms = self->now_ms;
 
     while ((node = guaco__heap_min(&self->wakes)) != NULL) {
         struct memory_lane *lane = GUACO__OF(node, struct memory_lane, node);

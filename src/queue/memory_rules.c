@@ -248,6 +248,7 @@ guaco__memory_replace(struct memory_store *self, const struct guaco__put *put,
     task->rules->joins = old->rules->joins;
     task->rules->member = old->rules->member;
     guaco__memory_take(self, old);
+    guaco__memory_lanes_kick(self, old); /* it may have had a turn */
     leave_lanes(self, old);
     guaco__memory_swap(self, task);
     guaco__memory_task_free(old);

@@ -72,11 +72,11 @@ struct sqlite_store {
     sqlite3_stmt *statements[SQL_COUNT];
     char boot_id[GUACO__BOOT_ID_BYTES];
     struct sqlite_queue queues[GUACO__QUEUES_MAX + 1]; /* by id, from 1 */
-    bool queues_known;               /* as of the last look; others may add */
-    int wal_pages;                   /* of the log, by the last commit */
-    int next_checkpoint;             /* at so many pages */
-    int64_t now_ms;                  /* of the present run */
-    int64_t promoted_ms;             /* of the last promote here; 0: none */
+    bool queues_known;   /* as of the last look; others may add */
+    int wal_pages;       /* of the log, by the last commit */
+    int next_checkpoint; /* at so many pages */
+    int64_t now_ms;      /* of the present run */
+    int64_t latest_ms;   /* that now_ms has been here; 0: pull wakes */
     int64_t kicks[SQLITE_KICKS_MAX]; /* lanes to let others run, see _claim */
     size_t kick_count;
     bool is_full; /* synchronous=full */

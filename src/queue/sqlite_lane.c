@@ -169,30 +169,59 @@ set_aside(struct sqlite_store *self, const struct sqlite_task *task,
     return guaco__sql_done(stmt);
 }
 
-/* The first one aside; *count grows if there was one. */
+/* The first one aside, if the lane lets it run; see bring_back. */
 static int
-bring_back(struct sqlite_store *self, int64_t lane, uint32_t *count)
+bring_one(struct sqlite_store *self, const struct lane *lane, int64_t *full_us,
+          int64_t *at_ms, bool *came, bool *is_suspect)
 {
+    int64_t now_us = self->now_ms * 1000;
     int rc;
     sqlite3_stmt *stmt = guaco__sql(self, SQL_ASIDE_FIRST, &rc);
 
+    *came = *is_suspect = false;
+    *at_ms = self->now_ms;
     if (stmt == NULL)
         return rc;
-    (void)sqlite3_bind_int64(stmt, 1, lane);
+    (void)sqlite3_bind_int64(stmt, 1, lane->id);
     rc = guaco__sql_row(stmt);
     if (rc != 1)
         return rc;
     struct sqlite_task task = guaco__sqlite_task(stmt);
-    task.suspect = sqlite3_column_int(stmt, 6) != 0;
-    rc = guaco__sqlite_ready(self, &task);
+    *is_suspect = task.suspect = sqlite3_column_int(stmt, 6) != 0;
+    int64_t after_us = *full_us;
+    int64_t at_us =
+        guaco__rate_take(&lane->rate, (uint32_t)sqlite3_column_int64(stmt, 7),
+                         now_us, &after_us);
+    if (!*is_suspect)
+        *full_us = after_us;
+    *came = has_room(lane) && at_us <= now_us;
+    *at_ms = !has_room(lane)   ? INT64_MAX
+             : at_us <= now_us ? self->now_ms
+                               : (at_us + 999) / 1000;
+    rc = *came ? guaco__sqlite_ready(self, &task) : GUACO_OK;
     (void)sqlite3_reset(stmt);
-    const int64_t place[2] = {lane, task.rank};
+    const int64_t place[2] = {lane->id, task.rank};
     const int64_t rule[2] = {(int64_t)rank_id(task.rank), 0};
-    if (rc == GUACO_OK)
+    if (rc == GUACO_OK && *came)
         rc = guaco__sql_exec(self, SQL_ASIDE_DROP, 2, place);
-    if (rc == GUACO_OK)
+    if (rc == GUACO_OK && *came)
         rc = guaco__sql_exec(self, SQL_RULE_ASIDE, 2, rule);
-    (*count)++;
+    return rc;
+}
+
+/* As in memory_lane.c: *count grows by those that came; *at_ms says when the
+ * next may. */
+static int
+bring_back(struct sqlite_store *self, const struct lane *lane, int64_t *full_us,
+           uint32_t *count, int64_t *at_ms)
+{
+    bool came = true, is_suspect = true;
+    int rc = GUACO_OK;
+
+    while (rc == GUACO_OK && came && is_suspect) {
+        rc = bring_one(self, lane, full_us, at_ms, &came, &is_suspect);
+        *count += came;
+    }
     return rc;
 }
 
@@ -201,15 +230,22 @@ guaco__sqlite_lanes_kick(struct sqlite_store *self, const int64_t *lanes,
                          size_t n)
 {
     struct lane lane;
-    uint32_t count = 0;
     int rc = GUACO_OK;
 
     for (size_t i = 0; i < n && rc == GUACO_OK; i++) {
+        int64_t at_ms = 0, full_us;
+        uint32_t count = 0;
         if (lanes[i] == 0)
             continue;
         rc = load(self, lanes[i], &lane);
-        if (rc == GUACO_OK && lane.has_aside && has_room(&lane))
-            rc = bring_back(self, lane.id, &count);
+        if (rc != GUACO_OK || !lane.has_aside)
+            continue;
+        full_us = lane.full_us;
+        rc = bring_back(self, &lane, &full_us, &count, &at_ms);
+        if (rc != GUACO_OK || at_ms <= self->now_ms || at_ms >= lane.wake_ms)
+            continue;
+        lane.wake_ms = at_ms;
+        rc = save(self, &lane);
     }
     return rc;
 }
@@ -316,29 +352,27 @@ static int
 wake_lane(struct sqlite_store *self, int64_t id, uint32_t limit,
           uint32_t *count)
 {
-    int64_t now_us = self->now_ms * 1000, at_us = now_us;
     struct lane lane;
     int rc = load(self, id, &lane);
-    int64_t full_us = lane.full_us;
+    int64_t at_ms = self->now_ms, full_us = lane.full_us;
+    int64_t room = lane.most == 0 ? INT64_MAX : lane.most - lane.running;
 
     if (rc != GUACO_OK)
         return rc;
-    if (lane.refs <= 0) {
-        lane.wake_ms = lane.full_us / 1000 + 1;
-        return save(self, &lane);
-    }
-    while (rc == GUACO_OK && lane.has_aside && *count < limit &&
-           at_us <= now_us) {
-        rc = bring_back(self, id, count);
-        at_us = guaco__rate_take(&lane.rate, 1, now_us, &full_us);
-        struct lane now;
-        if (rc == GUACO_OK)
-            rc = load(self, id, &now);
-        lane.has_aside = rc == GUACO_OK && now.has_aside;
-    }
     lane.wake_ms = INT64_MAX;
-    if (lane.has_aside && lane.rate.interval_us > 0)
-        lane.wake_ms = at_us > now_us ? (at_us + 999) / 1000 : self->now_ms + 1;
+    if (lane.refs <= 0)
+        lane.wake_ms = lane.full_us / 1000 + 1;
+    for (uint32_t before = UINT32_MAX;
+         rc == GUACO_OK && lane.has_aside && room-- > 0 && *count < limit &&
+         *count != before && at_ms <= self->now_ms;) {
+        before = *count;
+        rc = bring_back(self, &lane, &full_us, count, &at_ms);
+    }
+    /* Without room one that ends lets the next come back. */
+    if (lane.has_aside && at_ms > self->now_ms)
+        lane.wake_ms = at_ms;
+    else if (lane.has_aside && *count >= limit)
+        lane.wake_ms = self->now_ms;
     return rc != GUACO_OK ? rc : save(self, &lane);
 }
 
@@ -349,12 +383,12 @@ guaco__sqlite_lanes_promote(struct sqlite_store *self,
     const int64_t now_ms = self->now_ms;
 
     /* What was to be looked at by a clock that was set back since. */
-    if (now_ms < self->promoted_ms || self->promoted_ms == 0) {
+    if (now_ms < self->latest_ms || self->latest_ms == 0) {
         int rc = guaco__sql_exec(self, SQL_LANE_PULL, 1, &now_ms);
         if (rc != GUACO_OK)
             return rc;
     }
-    self->promoted_ms = now_ms;
+    self->latest_ms = now_ms;
     for (;;) {
         int rc;
         sqlite3_stmt *stmt = guaco__sql(self, SQL_LANE_WAKE, &rc);

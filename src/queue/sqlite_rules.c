@@ -208,6 +208,8 @@ replace(struct sqlite_store *self, struct guaco__put *puts, size_t at,
     rc = guaco__sqlite_rule_get(self, put->id, &old);
     if (rc == GUACO_OK)
         rc = guaco__sqlite_take(self, &found);
+    if (rc == GUACO_OK) /* it may have had a turn */
+        rc = guaco__sqlite_lanes_kick(self, old.lanes, GUACO_LIMITS_MAX);
     if (rc == GUACO_OK)
         rc = leave_lanes(self, &old);
     if (rc == GUACO_OK)

@@ -280,8 +280,11 @@
       "INSERT INTO guaco_aside(lane, rank, attempt, failures, deaths, "        \
       "suspect, envelope) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")                 \
     X(ASIDE_FIRST,                                                             \
-      "SELECT rank, attempt, failures, deaths, envelope, 1, suspect "          \
-      "FROM guaco_aside WHERE lane = ?1 ORDER BY rank LIMIT 1")                \
+      "SELECT a.rank, a.attempt, a.failures, a.deaths, a.envelope, 1, "        \
+      "a.suspect, CASE WHEN r.lane1 = ?1 THEN r.cost1 ELSE r.cost2 END "       \
+      "FROM guaco_aside AS a JOIN guaco_rule AS r "                            \
+      "ON r.id = (a.rank & " SQLITE_ID_MASK ") "                               \
+      "WHERE a.lane = ?1 ORDER BY a.rank LIMIT 1")                             \
     X(ASIDE_DROP, "DELETE FROM guaco_aside WHERE lane = ?1 AND rank = ?2")
 
 /* Keys, revocations, locks. */

@@ -79,7 +79,8 @@ struct model_lane {
     uint32_t burst;
     uint32_t running;
     double tokens;
-    int64_t at_ms; /* of tokens */
+    int64_t at_ms;    /* of tokens */
+    int64_t start_ms; /* the last one */
 };
 
 struct model_key {
@@ -107,7 +108,7 @@ struct model {
     int64_t now_ms;
     uint64_t boot_ms;
     bool is_paused;
-    bool was_set_back; /* the wall clock, since the last look for stalls */
+    int64_t sure_ms; /* rates are known again after the clock was set back */
     uint64_t acked, ended, dead, starts, completions, ticks;
 };
 
@@ -136,10 +137,12 @@ void model_release(struct model *model, struct model_task *task,
                    uint64_t delay_ms, bool failed);
 /* The wall clock moves. */
 void model_clock(struct model *model, int64_t by_ms);
+/* Rates may have less to give than the model thinks, for a while. */
+void model_unsure(struct model *model);
 void model_reap(struct model *model, int owner, bool died);
 uint32_t model_promote(struct model *model);
 /* After a promote, and claims until nothing came: nothing hangs. */
-void model_check_idle(struct model *model);
+void model_check_idle(struct model *model, bool suspects_too);
 void model_check_stats(const struct model *model,
                        const struct guaco_queue_stats *stats);
 
@@ -171,6 +174,7 @@ struct sim {
     uint64_t steps;
     uint64_t refused, faults;
     bool will_fail; /* the next commit */
+    bool is_calm;   /* no faults now */
 };
 
 extern struct sim sim;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#define SETTLE_MS 5000 /* longer than any bucket takes to fill */
+
 /* ---- the table ---- */
 
 void
@@ -87,14 +89,21 @@ refill(struct model *model, struct model_lane *lane)
 }
 
 void
+model_unsure(struct model *model)
+{
+    model->sure_ms = model->now_ms + SETTLE_MS;
+}
+
+void
 model_clock(struct model *model, int64_t by_ms)
 {
     for (int i = 0; i < SIM_LANES; i++)
         refill(model, &model->lanes[i]); /* what came before is not lost */
     model->now_ms += by_ms;
+    if (by_ms < 0 || by_ms > SETTLE_MS) /* it was set */
+        model_unsure(model);
     if (by_ms >= 0)
         return;
-    model->was_set_back = true;
     for (int i = 0; i < SIM_LANES; i++)
         model->lanes[i].at_ms = model->now_ms;
 }
@@ -112,6 +121,7 @@ enter_lane(struct model *model, const struct model_task *task, unsigned i)
     if (lane->rate_count == 0)
         return;
     lane->tokens -= task->costs[i];
+    lane->start_ms = model->now_ms;
     MUST(lane->tokens > -0.01, "lane %d is faster than its rate",
          task->lanes[i]);
 }
@@ -399,18 +409,19 @@ lets_run(struct model *model, int number)
     if (lane->running_max != 0 && lane->running >= lane->running_max)
         return false;
     return lane->rate_count == 0 ||
-           (!model->was_set_back && lane->tokens >= lane->burst - 0.001);
+           (model->now_ms >= model->sure_ms &&
+            model->now_ms >= lane->start_ms + SETTLE_MS);
 }
 
 void
-model_check_idle(struct model *model)
+model_check_idle(struct model *model, bool suspects_too)
 {
     for (int i = 0; i < SIM_TASKS; i++) {
         struct model_task *task = &model->tasks[i];
         if (task->state == MODEL_HELD)
             MUST(task->left > 0, "%llx is held for nothing",
                  (unsigned long long)task->id);
-        if (task->state != MODEL_WAITING)
+        if (task->state != MODEL_WAITING || (task->is_suspect && !suspects_too))
             continue;
         bool may_run = true;
         for (unsigned j = 0; j < GUACO_LIMITS_MAX; j++)

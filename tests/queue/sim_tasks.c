@@ -138,8 +138,11 @@ sim_claim(int owner, uint32_t max, bool alone)
                                      .max = max,
                                      .alone = alone,
                                      .rows = rows}};
+    uint64_t faults = sim.faults;
     int rc = sim_run_faulty(&op);
 
+    if (sim.faults > faults) /* a start may be paid for and not made */
+        model_unsure(&sim.model);
     if (sim_is_fault(rc))
         return 0;
     MUST(rc == GUACO_OK, "claim: %d", rc);
@@ -262,11 +265,31 @@ sim_release(void)
     model_release(&sim.model, task, op.release.delay_ms, op.release.failed);
 }
 
+/* The attempt is right, but it is another's. */
+static void
+finish_of_another(void)
+{
+    struct model_task *task = model_pick(&sim.model, &sim.rand, MODEL_RUNNING);
+
+    if (task == NULL)
+        return;
+    struct guaco__op op = sim_finish_of(task);
+    op.finish.owner = sim.owners[(task->owner + 1) % SIM_OWNERS];
+    int rc = sim_run(&op);
+    MUST(rc == GUACO_E_LOST, "another's finish of %llx: %d",
+         (unsigned long long)task->id, rc);
+}
+
 /* An acknowledgement that comes twice, or from one that lost its lease. */
 void
 sim_stale_finish(void)
 {
     size_t n = sim.stale_count < SIM_STALE ? sim.stale_count : SIM_STALE;
+
+    if (sim_one_in(8)) {
+        finish_of_another();
+        return;
+    }
 
     if (n == 0)
         return;

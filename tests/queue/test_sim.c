@@ -127,7 +127,7 @@ sim_run_faulty(struct guaco__op *op)
 {
     bool is_sqlite = sim_is_sqlite();
 
-    if (fault_every == 0 || !sim_one_in(fault_every))
+    if (sim.is_calm || fault_every == 0 || !sim_one_in(fault_every))
         return sim_run(op);
     sim.will_fail = is_sqlite;
     if (!is_sqlite)
@@ -201,6 +201,7 @@ step_idle(void)
     sim_pause();
     if (sim.model.is_paused)
         return;
+    sim.is_calm = true;
     sim_promote();
     while (is_given && rounds++ < DRAIN_ROUNDS) {
         is_given = false;
@@ -208,12 +209,12 @@ step_idle(void)
             is_given |= sim_claim(i, SIM_CLAIM, sim_runs_nothing(i)) > 0;
     }
     MUST(rounds < DRAIN_ROUNDS, "claims without end");
+    sim.is_calm = false;
     int free_owner = 0;
     while (free_owner < SIM_OWNERS && !sim_runs_nothing(free_owner))
         free_owner++;
-    if (free_owner < SIM_OWNERS) /* suspects had their chance too */
-        model_check_idle(&sim.model);
-    sim.model.was_set_back = false;
+    /* With one that runs nothing suspects had their chance too. */
+    model_check_idle(&sim.model, free_owner < SIM_OWNERS);
     check_stats();
 }
 
@@ -273,7 +274,7 @@ static const struct {
     {"release", 50, sim_release},
     {"stale finish", 40, sim_stale_finish},
     {"cancel", 25, sim_cancel},
-    {"reap", 4, sim_reap},
+    {"reap", 8, sim_reap},
     {"renew", 10, sim_renew},
     {"clock", 60, sim_clock},
     {"promote", 30, sim_promote},
@@ -288,7 +289,7 @@ static const struct {
 static void
 step(void)
 {
-    uint64_t at = sim_below(1010);
+    uint64_t at = sim_below(1014);
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         doing = kinds[i].name;
@@ -301,7 +302,7 @@ step(void)
     doing = "restart";
     if (sim_one_in(200))
         step_restart();
-    else if (sim_one_in(100))
+    else if (sim_one_in(10))
         sim_purge();
 }
 

@@ -22,12 +22,14 @@ CASES = 517
 
 
 def python2() -> str | None:
-    """An interpreter of 2.7: python2.7 on PATH, else one of pyenv's."""
-    if found := shutil.which("python2.7"):
-        return found
+    """An interpreter of 2.7 that runs: python2.7 on PATH (perhaps a shim of pyenv's
+    that does not), else one of pyenv's."""
     root = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
     kept = sorted(pathlib.Path(root).glob("versions/2.7.*/bin/python2.7"))
-    return str(kept[-1]) if kept else None
+    for candidate in (shutil.which("python2.7"), *map(str, reversed(kept))):
+        if candidate and not subprocess.run([candidate, "-V"], capture_output=True).returncode:
+            return candidate
+    return None
 
 
 @pytest.fixture

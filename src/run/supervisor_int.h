@@ -129,7 +129,8 @@ struct tree {
     struct guaco__log_files logs;
     struct guaco__pid_file pid_file;
     uint64_t start_ns;
-    struct guaco__reload *reload;     /* NULL without --reload */
+    struct guaco__reload *reload;       /* NULL without --reload */
+    struct guaco__profiling *profiling; /* NULL without --profile-socket */
     int memory_fd;                    /* where memory: is served; -1: nowhere */
     char memory[96];                  /* GUACO_MEMORY_SOCKET=NAME */
     struct guaco__watch memory_watch; /* until its keeper was started */
@@ -342,6 +343,12 @@ void guaco__pulse_close(struct tree *tree);
 
 /* What a web worker tells that its loop moves; -1: nobody wants to know. */
 int guaco__pulse_fd(const struct tree *tree);
+
+/* ---- profiling.c ---- */
+
+/* Listen at --profile-socket, if it is given. */
+int guaco__profiling_open(struct tree *tree, struct guaco_error *err);
+void guaco__profiling_close(struct tree *tree);
 
 /* ---- reload.c ---- */
 

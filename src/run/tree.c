@@ -313,6 +313,8 @@ guaco__tree_open(struct tree *tree, struct guaco_error *err)
     if (rc == GUACO_OK && is_service &&
         guaco__options_number(tree->setup->options, "reload") != 0)
         rc = guaco__reload_open(tree, err);
+    if (rc == GUACO_OK && is_service)
+        rc = guaco__profiling_open(tree, err);
     if (rc == GUACO_OK && add_all_slots(tree) != GUACO_OK)
         rc = guaco_fail(err, GUACO_E_NOMEM, 0, "start");
     if (rc == GUACO_OK && guaco__inherited_release(&tree->inherited) > 0)
@@ -336,6 +338,7 @@ guaco__tree_close(struct tree *tree)
     }
     wait_for_zombies(tree);
     guaco__reload_close(tree);
+    guaco__profiling_close(tree);
     guaco__pulse_close(tree);
     guaco__admin_close(tree);
     guaco__upgrade_close(tree);

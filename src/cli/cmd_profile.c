@@ -13,15 +13,18 @@
 #include "command.h"
 #include "os/clock.h"
 #include "profile/layout.h"
+#include "profile_client.h"
 #include "profile_flags.h"
 #include "profile_session.h"
 
-#define RATE_MOST 1e6 /* samples a second */
+#define RATE_MOST      1e6  /* samples a second */
+#define SOCKET_RATE    99.0 /* not in step with what happens 100 times */
+#define SOCKET_SECONDS 10.0
 
 struct parse {
     struct guaco__profile_session session;
     enum guaco__profile_word word;
-    bool has_format, has_seconds, has_flamechart;
+    bool has_format, has_seconds, has_period, has_flamechart;
     bool wants_help, wants_version, wants_gil, wants_cpu, wants_idle;
     char file[64]; /* the name of the output, when it has none given */
 };
@@ -176,6 +179,7 @@ take_flag(void *ctx, enum guaco__profile_flag flag, const char *value,
                                                           : "-d takes seconds",
                            err);
     case GUACO__FLAG_PERIOD:
+        p->has_period = true;
         return take_number(value, 1 / RATE_MOST, 1e6, &s->period,
                            "-r takes seconds between two samples, at least "
                            "0.000001",
@@ -185,7 +189,9 @@ take_flag(void *ctx, enum guaco__profile_flag flag, const char *value,
                            "--delay takes seconds between two screens, at "
                            "least 0.05",
                            err);
-    case GUACO__FLAG_RATE: return take_rate(&s->period, value, err);
+    case GUACO__FLAG_RATE:
+        p->has_period = true;
+        return take_rate(&s->period, value, err);
     case GUACO__FLAG_FORMAT: return take_format(p, value, err);
     case GUACO__FLAG_ABI: return take_version(value, &s->version, err);
     case GUACO__FLAG_OUTPUT:
@@ -200,6 +206,9 @@ take_flag(void *ctx, enum guaco__profile_flag flag, const char *value,
     case GUACO__FLAG_INVERTED: s->is_icicle = true; return GUACO_OK;
     case GUACO__FLAG_MODE: return take_mode(p, value, err);
     case GUACO__FLAG_STATES: s->by_state = true; return GUACO_OK;
+    case GUACO__FLAG_SOCKET: s->socket = value; return GUACO_OK;
+    case GUACO__FLAG_ROUTE: s->labels.route = value; return GUACO_OK;
+    case GUACO__FLAG_TASK: s->labels.task = value; return GUACO_OK;
     case GUACO__FLAG_TASKS: s->by_task = true; return GUACO_OK;
     case GUACO__FLAG_SUBPROCESSES: s->subprocesses = true; return GUACO_OK;
     case GUACO__FLAG_JITTER: s->is_jittered = true; return GUACO_OK;
@@ -282,7 +291,7 @@ static void
 choose_threads(struct parse *p)
 {
     struct guaco__profile_session *s = &p->session;
-    bool is_bare = p->word == GUACO__PROFILE_BARE;
+    bool is_bare = p->word == GUACO__PROFILE_BARE && s->socket == NULL;
 
     s->threads = (s->threads || !is_bare || p->wants_idle || p->wants_cpu) &&
                  !p->wants_gil;
@@ -292,12 +301,47 @@ choose_threads(struct parse *p)
     s->dumps_for_people = !is_bare || s->dumps_locals;
 }
 
+/* What is wrong with the choice of processes, or NULL. */
+static const char *
+check_target(const struct guaco__profile_session *s)
+{
+    if (s->pid != 0 && s->command != NULL)
+        return "-p and a command exclude each other";
+    if (s->socket != NULL && (s->pid != 0 || s->command != NULL))
+        return "--socket asks a server for its processes: without -p or a "
+               "command";
+    if (s->pid == 0 && s->command == NULL && s->socket == NULL)
+        return "a process is missing: -p PID, or a command";
+    if (s->dump && s->command != NULL)
+        return "-d and -t exclude each other";
+    if (s->dump && s->socket != NULL)
+        return "-d and --socket exclude each other";
+    if (s->labels.route != NULL && s->labels.task != NULL)
+        return "--route and --task exclude each other";
+    return NULL;
+}
+
+/* How long and how often, where it was not said. */
+static void
+choose_times(struct parse *p)
+{
+    struct guaco__profile_session *s = &p->session;
+
+    if (s->socket != NULL && !p->has_period)
+        s->period = 1.0 / SOCKET_RATE;
+    if (p->has_seconds)
+        return;
+    if (s->command != NULL || p->word != GUACO__PROFILE_BARE)
+        s->seconds = -1;
+    else
+        s->seconds = s->socket != NULL ? SOCKET_SECONDS : 1;
+}
+
 /* What only shows when all flags are read. */
 static int
 check(struct parse *p, struct guaco_error *err)
 {
     struct guaco__profile_session *s = &p->session;
-    const char *wrong = NULL;
 
     choose_format(p);
     if (p->wants_gil && (p->wants_idle || s->threads))
@@ -307,21 +351,16 @@ check(struct parse *p, struct guaco_error *err)
     if (s->dumps_locals && !s->dump && p->word == GUACO__PROFILE_BARE)
         return guaco_fail(err, GUACO_E_INVALID, 0, "--locals goes with --dump");
     choose_threads(p);
-    if (s->pid != 0 && s->command != NULL)
-        wrong = "-p and a command exclude each other";
-    else if (s->pid == 0 && s->command == NULL)
-        wrong = "a process is missing: -p PID, or a command";
-    else if (s->dump && s->command != NULL)
-        wrong = "-d and -t exclude each other";
-    else if (p->has_flamechart && (s->format == GUACO__FORMAT_FOLDED ||
-                                   s->format == GUACO__FORMAT_PPROF))
+    s->has_labels =
+        s->socket != NULL || s->labels.route != NULL || s->labels.task != NULL;
+    const char *wrong = check_target(s);
+    if (wrong == NULL && p->has_flamechart &&
+        (s->format == GUACO__FORMAT_FOLDED || s->format == GUACO__FORMAT_PPROF))
         wrong = "this format has no order of time: --flamechart goes with "
                 "svg, speedscope, gecko and chrome";
     if (wrong != NULL)
         return guaco_fail(err, GUACO_E_INVALID, 0, "%s", wrong);
-    if (!p->has_seconds)
-        s->seconds =
-            s->command != NULL || p->word != GUACO__PROFILE_BARE ? -1 : 1;
+    choose_times(p);
     if (s->period >= 1 && p->word == GUACO__PROFILE_BARE)
         fprintf(stderr,
                 "guaco profile: -r is seconds between samples, not a rate in "
@@ -343,20 +382,11 @@ word_of(const char *text)
 static int
 run(struct parse *p)
 {
-    switch (p->word) {
-    case GUACO__PROFILE_BARE: return guaco__profile_session_run(&p->session);
-    case GUACO__PROFILE_RECORD:
-        p->session.says_end = true;
-        return guaco__profile_session_run(&p->session);
-    case GUACO__PROFILE_DUMP:
-        p->session.dump = true;
-        return guaco__profile_session_run(&p->session);
-    case GUACO__PROFILE_TOP:
-        p->session.is_top = true;
-        return guaco__profile_session_run(&p->session);
-    case GUACO__PROFILE_FLAMEGRAPH: break;
-    }
-    return 2;
+    p->session.says_end = p->word == GUACO__PROFILE_RECORD;
+    p->session.is_top = p->word == GUACO__PROFILE_TOP;
+    p->session.dump |= p->word == GUACO__PROFILE_DUMP;
+    return p->session.socket != NULL ? guaco__profile_client_run(&p->session)
+                                     : guaco__profile_session_run(&p->session);
 }
 
 int

@@ -57,6 +57,11 @@ guaco__cli_resolve(struct guaco__options *options,
 int guaco__command_top(const struct guaco__command *command,
                        const char *const *args, size_t count);
 
+/* cmd_profiler.c: what the supervisor starts for who asks at
+ * --profile-socket. */
+int guaco__command_profiler(const struct guaco__command *command,
+                            const char *const *args, size_t count);
+
 /* cmd_flamegraph.c: 0, 1 or 2. */
 int guaco__command_flamegraph(const struct guaco__command *command,
                               const char *const *args, size_t count);

@@ -35,6 +35,8 @@ const struct guaco__command guaco__commands[] = {
      0},
     {"_taskguest", "", "the worker of tasks in C", guaco__command_taskguest, 0},
     {"_keeper", "URL", "the keeper of one store", guaco__command_keeper, 0},
+    {"_profiler", "", "the profiler of a supervisor's processes",
+     guaco__command_profiler, 0},
 };
 
 const size_t guaco__command_count =

@@ -70,6 +70,13 @@ static const struct flag flags[] = {
      "the processes below it too, from their birth"},
     {"subprocesses", 0, BARE, GUACO__FLAG_SUBPROCESSES, NULL,
      "the processes below it too, from their birth"},
+    {"socket", 0, BARE | RECORD, GUACO__FLAG_SOCKET, "PATH",
+     "ask the server or workers that were started with\n"
+     "--profile-socket PATH: all of their processes"},
+    {"route", 0, BARE | RECORD, GUACO__FLAG_ROUTE, "TEMPLATE",
+     "only what ran for requests of this route"},
+    {"task", 0, BARE | RECORD, GUACO__FLAG_TASK, "NAME",
+     "only what ran for this task"},
     {"jitter", 0, BARE | RECORD | TOP, GUACO__FLAG_JITTER, NULL,
      "at a random moment of each period"},
     {"locals", 'l', BARE | DUMP, GUACO__FLAG_LOCALS, NULL,

@@ -20,9 +20,9 @@ guaco__complain(const char *command, int code, const struct guaco_error *err)
     return 1;
 }
 
-static int
-put_fd(int fd, const struct guaco__buf *out, const char *name,
-       struct guaco_error *err)
+int
+guaco__output_send(int fd, const struct guaco__buf *out, const char *name,
+                   struct guaco_error *err)
 {
     const char *at = guaco__buf_data(out);
     size_t left = out->len;
@@ -81,7 +81,7 @@ put_in_place(const char *path, const struct guaco__buf *out,
 
     if (fd < 0)
         return guaco_fail(err, GUACO_E_IO, errno, "open %s", path);
-    int rc = put_fd(fd, out, path, err);
+    int rc = guaco__output_send(fd, out, path, err);
     if (close(fd) != 0 && rc == GUACO_OK)
         rc = guaco_fail(err, GUACO_E_IO, errno, "write %s", path);
     return rc;
@@ -95,7 +95,7 @@ guaco__output_write(const char *path, const struct guaco__buf *out,
 
     /* Opened anew it would lose what others have written to it. */
     if (path == NULL || strcmp(path, "/dev/stdout") == 0)
-        return put_fd(STDOUT_FILENO, out, "standard output", err);
+        return guaco__output_send(STDOUT_FILENO, out, "standard output", err);
     /* A link is followed: /dev/fd/1 may lead to a file, and is none. */
     if (lstat(path, &st) == 0 &&
         (!S_ISREG(st.st_mode) || !has_room_beside(path)))

@@ -19,6 +19,11 @@ int guaco__output_check(const char *path, struct guaco_error *err);
 int guaco__output_write(const char *path, const struct guaco__buf *out,
                         struct guaco_error *err);
 
+/* Write all of it to a descriptor, called `name` in a failure.  Returns 0 or
+ * GUACO_E_IO. */
+int guaco__output_send(int fd, const struct guaco__buf *out, const char *name,
+                       struct guaco_error *err);
+
 /* Print "guaco COMMAND: ..." on standard error: err's text, else the code's.
  * Gives the exit code 1. */
 int

@@ -21,6 +21,7 @@
 #include "os/process.h"
 #include "profile/dump.h"
 #include "profile/record.h"
+#include "profile/tags.h"
 #include "profile/ticks.h"
 #include "profile/tree.h"
 #include "profile_output.h"
@@ -420,6 +421,21 @@ check_version(struct session *s, struct guaco_error *err)
                       s->pid, version & 0xff, s->want->version & 0xff);
 }
 
+/* One process that says nothing of requests and tasks has none to show. */
+static int
+check_board(struct session *s, struct guaco_error *err)
+{
+    struct guaco__tags *tags = NULL;
+
+    if (s->want->command != NULL || s->want->subprocesses)
+        return GUACO_OK;
+    int rc =
+        guaco__tags_open(&tags, s->pid, guaco__target_memory(s->target), err);
+    if (rc == GUACO_OK)
+        guaco__tags_close(tags);
+    return rc;
+}
+
 static int
 open_top(struct session *s, struct guaco_error *err)
 {
@@ -461,11 +477,14 @@ run(struct session *s, struct guaco_error *err)
         .by_task = s->want->by_task,
         .by_state = s->want->by_state,
         .timeline = has_time ? &s->timeline : NULL,
+        .labels = s->want->has_labels ? &s->want->labels : NULL,
     };
 
     int rc = attach(s, err);
     if (rc == GUACO_OK)
         rc = check_version(s, err);
+    if (rc == GUACO_OK && s->want->has_labels)
+        rc = check_board(s, err);
     if (rc == GUACO_OK)
         rc = guaco__record_new(&s->record, s->target, &options);
     read_command_line(s->pid, &s->command_line);
@@ -557,6 +576,8 @@ guaco__profile_session_run(const struct guaco__profile_session *session)
         rc = run(&s, &err);
     if (rc != GUACO_OK)
         code = guaco__complain("profile", rc, &err);
+    if (s.record != NULL)
+        (void)guaco__record_settle(s.record);
     if (s.record != NULL && !session->is_top && save(&s) != 0)
         code = 1;
     else

@@ -10,6 +10,7 @@
 
 #include "guaco/error.h"
 #include "profile/formats.h"
+#include "profile/labels.h"
 
 struct guaco__profile_session {
     int pid;                    /* attached to; 0: `command` is started */
@@ -27,6 +28,9 @@ struct guaco__profile_session {
     bool dumps_for_people;   /* else as pyflame did */
     bool in_time, is_icicle; /* of an SVG */
     bool says_end;           /* say what was written, on standard error */
+    struct guaco__label_filter labels;
+    bool has_labels;    /* each stack begins with its request or task */
+    const char *socket; /* of a supervisor, which is asked; or NULL */
     enum guaco__format format;
     const char *title;  /* of the picture; NULL: the command line */
     const char *output; /* NULL: standard output */

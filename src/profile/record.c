@@ -10,7 +10,7 @@
 #include "place.h"
 
 #define PLACES_CACHED_MAX 2000000u
-#define AROUND_MAX        (GUACO__TASKS_CHAIN_MAX + 2) /* beside the frames */
+#define AROUND_MAX        (GUACO__TASKS_CHAIN_MAX + 3) /* beside the frames */
 
 /* What a frame was found to be, by its code object and offset. */
 struct known {
@@ -25,9 +25,12 @@ struct guaco__record {
     struct guaco__arena arena;
     struct guaco__map known;
     const struct guaco__place *idle;
-    int32_t pid; /* of the target */
+    struct guaco__labels *labels; /* NULL: samples have none */
+    bool has_looked;              /* at the board, for this sample */
+    int32_t pid;                  /* of the target */
     const struct guaco__place *stack[GUACO__STACK_DEPTH_MAX + AROUND_MAX];
-    size_t depth; /* places in it */
+    size_t depth;    /* places in it */
+    size_t label_at; /* which of them is the label */
     uint64_t at_ns;
     size_t told;    /* threads of the sample under way */
     bool is_active; /* one of them ran */
@@ -52,6 +55,8 @@ guaco__record_new(struct guaco__record **record, struct guaco__target *target,
     guaco__map_init(&self->known, PLACES_CACHED_MAX);
     int rc = guaco__tally_place(&self->tally, none, GUACO_SLICE("(idle)"), 0,
                                 &self->idle);
+    if (rc == GUACO_OK && options->labels != NULL)
+        rc = guaco__labels_new(&self->labels, options->labels);
     if (rc != GUACO_OK) {
         guaco__record_free(self);
         return rc;
@@ -65,6 +70,7 @@ guaco__record_free(struct guaco__record *record)
 {
     if (record == NULL)
         return;
+    guaco__labels_free(record->labels);
     guaco__map_release(&record->known);
     guaco__arena_release(&record->arena);
     guaco__tally_release(&record->tally);
@@ -85,6 +91,8 @@ guaco__record_forget(struct guaco__record *record)
     guaco__map_release(&record->known);
     guaco__map_init(&record->known, PLACES_CACHED_MAX);
     guaco__arena_reset(&record->arena);
+    if (record->labels != NULL)
+        guaco__labels_forget(record->labels);
 }
 
 const struct guaco__record_counts *
@@ -222,16 +230,28 @@ state_add(struct guaco__record *record, enum guaco__thread_state state)
     return GUACO_OK;
 }
 
+/* The label's place: it may be another's by the time it is known. */
+static int
+label_add(struct guaco__record *record, const char *text)
+{
+    if (record->labels == NULL)
+        return GUACO_OK;
+    record->label_at = record->depth;
+    return word_add(record, (struct guaco_slice){text, strlen(text)});
+}
+
 /* The places of a sample into record->stack, the outermost first. */
 static int
 places_of(struct guaco__record *record,
-          const struct guaco__thread_sample *sample)
+          const struct guaco__thread_sample *sample, const char *label)
 {
     int rc = GUACO_OK;
 
     record->depth = 0;
     if (record->options.by_process)
         rc = process_add(record);
+    if (rc == GUACO_OK)
+        rc = label_add(record, label);
     for (size_t i = sample->task_count; rc == GUACO_OK && i-- > 0;)
         rc = task_add(record, sample->tasks[i]);
     if (rc == GUACO_OK)
@@ -243,30 +263,137 @@ places_of(struct guaco__record *record,
 
 /* ---- one sample ----------------------------------------------------------------- */
 
-/* Count record->stack, of `sample`'s thread or, if that is NULL, of none. */
+/* The track of `sample`'s thread or, if that is NULL, of none; NULL where no
+ * order is kept. */
 static int
-count_stack(struct guaco__record *record,
-            const struct guaco__thread_sample *sample)
+track_of(struct guaco__record *record,
+         const struct guaco__thread_sample *sample,
+         const struct guaco__track **track)
 {
     struct guaco_slice none = {NULL, 0};
-    struct guaco__timeline *timeline = record->options.timeline;
-    const struct guaco__track *track;
+
+    *track = NULL;
+    if (record->options.timeline == NULL)
+        return GUACO_OK;
+    return guaco__timeline_track(record->options.timeline, record->pid,
+                                 sample == NULL ? 0 : sample->thread_id,
+                                 sample == NULL ? 0 : sample->native_id,
+                                 sample == NULL ? none : sample->name, track);
+}
+
+static int
+count_places(struct guaco__record *record,
+             const struct guaco__place *const *places, size_t depth,
+             const struct guaco__track *track, uint64_t at_ns)
+{
     struct guaco__tally_node *leaf;
 
-    int rc =
-        guaco__tally_find(&record->tally, record->stack, record->depth, &leaf);
-    if (rc == GUACO_OK && timeline != NULL)
-        rc = guaco__timeline_track(
-            timeline, record->pid, sample == NULL ? 0 : sample->thread_id,
-            sample == NULL ? 0 : sample->native_id,
-            sample == NULL ? none : sample->name, &track);
-    if (rc == GUACO_OK && timeline != NULL)
-        rc = guaco__timeline_add(timeline, record->at_ns, leaf, track);
+    int rc = guaco__tally_find(&record->tally, places, depth, &leaf);
+    if (rc == GUACO_OK && track != NULL)
+        rc = guaco__timeline_add(record->options.timeline, at_ns, leaf, track);
     if (rc != GUACO_OK)
         return rc;
     leaf->self++;
     record->tally.samples++;
     return GUACO_OK;
+}
+
+/* Count record->stack. */
+static int
+count_stack(struct guaco__record *record,
+            const struct guaco__thread_sample *sample)
+{
+    const struct guaco__track *track;
+
+    int rc = track_of(record, sample, &track);
+    return rc != GUACO_OK ? rc
+                          : count_places(record, record->stack, record->depth,
+                                         track, record->at_ns);
+}
+
+/* Keep record->stack until the route of request `id` is known. */
+static int
+hold_stack(struct guaco__record *record,
+           const struct guaco__thread_sample *sample, uint64_t id)
+{
+    const struct guaco__track *track;
+
+    int rc = track_of(record, sample, &track);
+    if (rc != GUACO_OK)
+        return rc;
+    struct guaco__held *held =
+        guaco__labels_hold(record->labels, id, record->depth);
+    if (held == NULL) /* it has the label of those that are never named */
+        return guaco__labels_want_none(record->labels)
+                   ? count_stack(record, sample)
+                   : GUACO_OK;
+    held->track = track;
+    held->at_ns = record->at_ns;
+    held->label_at = record->label_at;
+    memcpy(held->places, record->stack,
+           record->depth * sizeof(struct guaco__place *));
+    return GUACO_OK;
+}
+
+/* Count what has got its label by now, or at the end all. */
+static int
+settle(struct guaco__record *record, bool is_end)
+{
+    struct guaco_slice none = {NULL, 0};
+    char text[GUACO__LABEL_BYTES];
+    struct guaco__held *held;
+    int rc = GUACO_OK;
+
+    while (rc == GUACO_OK && record->labels != NULL &&
+           (held = guaco__labels_next(record->labels, is_end, text)) != NULL) {
+        if (text[0] != '\0')
+            rc = guaco__tally_place(&record->tally, none,
+                                    (struct guaco_slice){text, strlen(text)}, 0,
+                                    &held->places[held->label_at]);
+        if (rc == GUACO_OK && text[0] != '\0')
+            rc = count_places(record, held->places, held->depth, held->track,
+                              held->at_ns);
+        free(held);
+    }
+    return rc;
+}
+
+int
+guaco__record_settle(struct guaco__record *record)
+{
+    int rc = settle(record, true);
+
+    if (rc == GUACO_OK && record->labels != NULL &&
+        record->options.timeline != NULL)
+        guaco__timeline_sort(record->options.timeline);
+    return rc;
+}
+
+static int
+count_labelled(struct guaco__record *record,
+               const struct guaco__thread_sample *sample)
+{
+    char text[GUACO__LABEL_BYTES] = "request unrouted";
+    uint64_t id = 0;
+    int rc = GUACO_OK;
+
+    if (!record->has_looked)
+        rc = guaco__labels_look(record->labels, record->pid, record->target);
+    record->has_looked = true;
+    if (rc != GUACO_OK)
+        return rc;
+    enum guaco__label_kind kind =
+        guaco__labels_of(record->labels, sample->native_id, text, &id);
+    if (kind == GUACO__LABEL_UNWANTED ||
+        (kind == GUACO__LABEL_NONE && !guaco__labels_want_none(record->labels)))
+        return GUACO_OK;
+    if (kind == GUACO__LABEL_NONE)
+        snprintf(text, sizeof text, "(no request or task)");
+    rc = places_of(record, sample, text);
+    if (rc != GUACO_OK)
+        return rc;
+    return kind == GUACO__LABEL_UNNAMED ? hold_stack(record, sample, id)
+                                        : count_stack(record, sample);
 }
 
 static bool
@@ -290,7 +417,11 @@ on_thread(void *ctx, const struct guaco__thread_sample *sample)
     record->is_active = true;
     if (sample->stack->count == 0) /* runs, but no Python: starting, ending */
         return;
-    record->rc = places_of(record, sample);
+    if (record->labels != NULL) {
+        record->rc = count_labelled(record, sample);
+        return;
+    }
+    record->rc = places_of(record, sample, NULL);
     if (record->rc == GUACO_OK)
         record->rc = count_stack(record, sample);
 }
@@ -309,11 +440,17 @@ static int
 sample_target(struct guaco__record *record, struct guaco__target *target)
 {
     guaco__target_want(target, wants_of(record));
+    record->has_looked = false;
     int rc = guaco__target_sample(
         target,
         record->options.threads ? GUACO__SAMPLE_THREADS : GUACO__SAMPLE_HOLDERS,
         on_thread, record);
-    return rc != GUACO_OK ? rc : record->rc;
+    if (rc == GUACO_OK)
+        rc = record->rc;
+    /* A look for those that wait: no thread may have been told. */
+    if (rc == GUACO_OK && record->labels != NULL && !record->has_looked)
+        rc = guaco__labels_look(record->labels, record->pid, target);
+    return rc == GUACO_OK ? settle(record, false) : rc;
 }
 
 int

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "guaco/error.h"
+#include "labels.h"
 #include "tally.h"
 #include "target.h"
 #include "timeline.h"
@@ -25,6 +26,9 @@ struct guaco__record_options {
     bool by_task;      /* and with asyncio's task and those that await it */
     bool by_state;     /* and ends with what the thread does, if not Python */
     struct guaco__timeline *timeline; /* keep the order too; NULL: do not */
+    /* Join samples to requests and tasks, which are then the outermost word,
+     * and count those of this filter only.  NULL: do not; borrowed. */
+    const struct guaco__label_filter *labels;
 };
 
 struct guaco__record;
@@ -52,6 +56,10 @@ int guaco__record_sample_of(struct guaco__record *record,
                             struct guaco__target *target, int32_t pid,
                             uint64_t at_ns);
 void guaco__record_forget(struct guaco__record *record);
+
+/* Count what waits for the name of its request: before the tally, or the
+ * timeline, is written.  Returns as guaco__record_sample(). */
+int guaco__record_settle(struct guaco__record *record);
 
 /* What was counted so far, borrowed; the caller may sort and sum it. */
 struct guaco__tally *guaco__record_tally(struct guaco__record *record);

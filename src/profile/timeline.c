@@ -3,6 +3,7 @@
 #include "timeline.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tally_list.h"
@@ -94,6 +95,27 @@ guaco__timeline_add(struct guaco__timeline *timeline, uint64_t at_ns,
         return rc;
     timeline->lost++;
     return GUACO_OK;
+}
+
+static int
+compare_moments(const void *left, const void *right)
+{
+    const struct guaco__moment *a = left, *b = right;
+
+    if (a->at_ns != b->at_ns)
+        return a->at_ns < b->at_ns ? -1 : 1;
+    return (a->track->index > b->track->index) -
+           (a->track->index < b->track->index);
+}
+
+void
+guaco__timeline_sort(struct guaco__timeline *timeline)
+{
+    size_t count = guaco__timeline_count(timeline);
+
+    if (count > 1)
+        qsort(guaco__buf_data(&timeline->moments), count,
+              sizeof(struct guaco__moment), compare_moments);
 }
 
 size_t

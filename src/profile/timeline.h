@@ -64,6 +64,9 @@ int guaco__timeline_add(struct guaco__timeline *timeline, uint64_t at_ns,
                         const struct guaco__tally_node *leaf,
                         const struct guaco__track *track);
 
+/* Put the moments into the order of time, where they were not added so. */
+void guaco__timeline_sort(struct guaco__timeline *timeline);
+
 /* The moments, in the order of time. */
 size_t guaco__timeline_count(const struct guaco__timeline *timeline);
 const struct guaco__moment *

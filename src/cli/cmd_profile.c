@@ -297,7 +297,7 @@ choose_threads(struct parse *p)
                  !p->wants_gil;
     s->running_only =
         (!is_bare || p->wants_cpu) && s->threads && !p->wants_idle;
-    s->exclude_idle = s->exclude_idle || !is_bare;
+    s->exclude_idle = s->exclude_idle || !is_bare || s->has_labels;
     s->dumps_for_people = !is_bare || s->dumps_locals;
 }
 
@@ -350,9 +350,9 @@ check(struct parse *p, struct guaco_error *err)
                           p->wants_idle ? "idle" : "threads");
     if (s->dumps_locals && !s->dump && p->word == GUACO__PROFILE_BARE)
         return guaco_fail(err, GUACO_E_INVALID, 0, "--locals goes with --dump");
-    choose_threads(p);
     s->has_labels =
         s->socket != NULL || s->labels.route != NULL || s->labels.task != NULL;
+    choose_threads(p);
     const char *wrong = check_target(s);
     if (wrong == NULL && p->has_flamechart &&
         (s->format == GUACO__FORMAT_FOLDED || s->format == GUACO__FORMAT_PPROF))

@@ -215,7 +215,9 @@ send_answer(struct profiler *p, const struct guaco__buf *body,
     guaco__json_open(&w, '{');
     put_count(&w, "bytes", body->len);
     put_count(&w, "samples", guaco__record_tally(p->record)->samples);
-    put_count(&w, "dropped", guaco__tree_counts(p->tree).dropped);
+    put_count(&w, "dropped",
+              guaco__tree_counts(p->tree).dropped +
+                  guaco__record_counts(p->record)->unsure);
     put_count(&w, "processes", guaco__tree_seen(p->tree));
     guaco__json_close(&w, '}');
     int rc = guaco__json_end(&w);

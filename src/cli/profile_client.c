@@ -183,6 +183,8 @@ guaco__profile_client_run(const struct guaco__profile_session *session)
         rc = open_signals(&c, &err);
     if (rc == GUACO_OK)
         rc = send_settings(&c, &err);
+    if (rc == GUACO_E_IO && err.sys == EPIPE)
+        rc = GUACO_OK; /* it refuses: the answer says why */
     if (rc == GUACO_OK)
         rc = wait_answer(&c, &err);
     if (rc == GUACO_OK)
@@ -192,6 +194,11 @@ guaco__profile_client_run(const struct guaco__profile_session *session)
                 (long long)c.samples, (long long)c.processes,
                 session->output != NULL ? " in " : "",
                 session->output != NULL ? session->output : "");
+    if (rc == GUACO_OK && session->says_end && c.dropped > 0)
+        fprintf(stderr,
+                "guaco profile: %lld more could not be read consistently, or "
+                "were of one request or the next\n",
+                (long long)c.dropped);
     if (rc == GUACO_OK && c.samples == 0)
         fputs("guaco profile: nothing of the kind ran meanwhile\n", stderr);
     guaco__buf_release(&c.in);

@@ -169,6 +169,20 @@ copy_slot(const struct guaco__board_slot *slot, struct guaco__board_view *view,
     return before == after && before % 2 == 0;
 }
 
+size_t
+guaco__board_slot_at(size_t index)
+{
+    assert(index < GUACO__BOARD_SLOTS);
+    return offsetof(struct board, slots) +
+           index * sizeof(struct guaco__board_slot);
+}
+
+bool
+guaco__board_slot_is_same(const void *a, const void *b)
+{
+    return memcmp(a, b, offsetof(struct guaco__board_slot, kind)) == 0;
+}
+
 /* Whether this is a board of this version. */
 static bool
 is_board(const struct board *b, size_t bytes)

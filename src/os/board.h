@@ -146,6 +146,11 @@ size_t guaco__board_used_bytes(const void *at);
 int guaco__board_look(const void *at, size_t bytes, size_t index,
                       struct guaco__board_view *view);
 
+/* Where slot `index` lies in a board, and whether two copies of it, at a and b,
+ * are of one moment: nothing was written in between. */
+size_t guaco__board_slot_at(size_t index);
+bool guaco__board_slot_is_same(const void *a, const void *b);
+
 /*
  * The name that was given to request `id` in the board at at[0..bytes), of
  * which a copy may be whole in its head and older in its names.  Returns 0;

@@ -63,15 +63,23 @@ guaco__fact_native_id(struct guaco__facts *facts, struct guaco__fact *fact,
                       uint64_t thread_id, const char *state_bytes)
 {
     const struct guaco__layout *l = &facts->runtime->layout;
+    bool is_kept = has(l->thread.native_thread_id);
     int32_t id = 0;
 
-    if (fact->has_id)
-        return;
-    fact->has_id = true;
-    if (has(l->thread.native_thread_id))
+    if (is_kept)
         id = (int32_t)word_at(state_bytes, l->thread.native_thread_id);
-    else if (guaco__vmem_get(facts->objects.memory, thread_id + TID_IN_PTHREAD,
-                             &id, sizeof id) != GUACO_OK)
+    /* A state has the numbers of the thread that made it until its own has
+     * begun; and it may be used again for another thread. */
+    if (fact->has_id && fact->thread_id == thread_id &&
+        (!is_kept || fact->native_id == (id > 0 ? id : 0)))
+        return;
+    guaco__fact_release(fact);
+    guaco__fact_init(fact);
+    fact->has_id = true;
+    fact->thread_id = thread_id;
+    if (!is_kept &&
+        guaco__vmem_get(facts->objects.memory, thread_id + TID_IN_PTHREAD, &id,
+                        sizeof id) != GUACO_OK)
         id = 0;
     fact->native_id = id > 0 ? id : 0;
 }

@@ -18,12 +18,13 @@
 
 /* Of one thread; released by guaco__fact_release(). */
 struct guaco__fact {
-    int32_t native_id; /* in its own pid namespace; 0: not known */
-    bool has_id;       /* or that was looked for in vain */
-    bool is_opened;    /* the same of what follows */
-    int call_fd;       /* its /proc/PID/task/TID/syscall; -1: none */
-    char comm[17];     /* the kernel's name for it, with a newline at first */
-    bool is_named;     /* by Python */
+    int32_t native_id;  /* in its own pid namespace; 0: not known */
+    uint64_t thread_id; /* of which thread the rest is told */
+    bool has_id;        /* or that was looked for in vain */
+    bool is_opened;     /* the same of what follows */
+    int call_fd;        /* its /proc/PID/task/TID/syscall; -1: none */
+    char comm[17];      /* the kernel's name for it, with a newline at first */
+    bool is_named;      /* by Python */
     uint32_t name_tries;
     struct guaco_slice name;
 };

@@ -6,9 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os/clock.h"
 #include "tags.h"
 
 #define BOARDS_MAX 4096 /* processes */
+
+/* The stack is read a few microseconds after the board; when it took longer
+ * (we were not on a CPU), a label of before is no evidence. */
+#define UNSURE_NS 100000
 
 struct board {
     int32_t pid;
@@ -20,6 +25,7 @@ struct guaco__labels {
     struct board *boards;
     size_t count, room;
     const struct board *now; /* of the process looked at last */
+    uint64_t looked_ns;
     struct guaco__list held;
     size_t held_count;
 };
@@ -104,6 +110,7 @@ guaco__labels_look(struct guaco__labels *self, int32_t pid,
     if (rc != GUACO_OK)
         return rc;
     self->now = board;
+    self->looked_ns = guaco__clock_mono_ns();
     if (board->tags != NULL)
         rc = guaco__tags_look(board->tags);
     if (rc != GUACO_E_AGAIN)
@@ -176,9 +183,15 @@ guaco__labels_of(const struct guaco__labels *self, int32_t native_id,
                  char text[GUACO__LABEL_BYTES], uint64_t *id)
 {
     struct guaco__board_view view;
+    size_t slot;
 
-    if (self->now == NULL || self->now->tags == NULL ||
-        guaco__tags_find(self->now->tags, native_id, &view) != GUACO_OK)
+    if (self->now == NULL || self->now->tags == NULL)
+        return GUACO__LABEL_NONE;
+    int rc = guaco__tags_find(self->now->tags, native_id, &view, &slot);
+    if (!guaco__tags_still_hold(self->now->tags, slot) &&
+        guaco__clock_mono_ns() - self->looked_ns > UNSURE_NS)
+        return GUACO__LABEL_UNSURE;
+    if (rc != GUACO_OK)
         return GUACO__LABEL_NONE;
     if (!view.is_named) {
         *id = view.id;

@@ -38,6 +38,8 @@ enum guaco__label_kind {
     GUACO__LABEL_NAMED,    /* wanted, and its text is there */
     GUACO__LABEL_UNNAMED,  /* a request whose route is not known yet */
     GUACO__LABEL_UNWANTED, /* by the filter */
+    GUACO__LABEL_UNSURE,   /* it does something else by now, and too much time
+                              has passed to say what the stack was of */
 };
 
 /* A sample that waits for its label. */
@@ -60,8 +62,8 @@ int guaco__labels_new(struct guaco__labels **labels,
 void guaco__labels_free(struct guaco__labels *labels);
 
 /*
- * Look at the board of process `pid`, which `target` was sampled of just now:
- * what follows is about it.  A process without a board has no labels.  Returns
+ * Look at the board of process `pid`, just before `target` is sampled: what
+ * follows is about it.  A process without a board has no labels.  Returns
  * 0, GUACO_E_NOMEM, or as guaco__tags_look().
  */
 int guaco__labels_look(struct guaco__labels *labels, int32_t pid,

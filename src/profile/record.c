@@ -26,7 +26,6 @@ struct guaco__record {
     struct guaco__map known;
     const struct guaco__place *idle;
     struct guaco__labels *labels; /* NULL: samples have none */
-    bool has_looked;              /* at the board, for this sample */
     int32_t pid;                  /* of the target */
     const struct guaco__place *stack[GUACO__STACK_DEPTH_MAX + AROUND_MAX];
     size_t depth;    /* places in it */
@@ -375,21 +374,16 @@ count_labelled(struct guaco__record *record,
 {
     char text[GUACO__LABEL_BYTES] = "request unrouted";
     uint64_t id = 0;
-    int rc = GUACO_OK;
 
-    if (!record->has_looked)
-        rc = guaco__labels_look(record->labels, record->pid, record->target);
-    record->has_looked = true;
-    if (rc != GUACO_OK)
-        return rc;
     enum guaco__label_kind kind =
         guaco__labels_of(record->labels, sample->native_id, text, &id);
-    if (kind == GUACO__LABEL_UNWANTED ||
+    record->counts.unsure += kind == GUACO__LABEL_UNSURE;
+    if (kind == GUACO__LABEL_UNSURE || kind == GUACO__LABEL_UNWANTED ||
         (kind == GUACO__LABEL_NONE && !guaco__labels_want_none(record->labels)))
         return GUACO_OK;
     if (kind == GUACO__LABEL_NONE)
         snprintf(text, sizeof text, "(no request or task)");
-    rc = places_of(record, sample, text);
+    int rc = places_of(record, sample, text);
     if (rc != GUACO_OK)
         return rc;
     return kind == GUACO__LABEL_UNNAMED ? hold_stack(record, sample, id)
@@ -440,16 +434,17 @@ static int
 sample_target(struct guaco__record *record, struct guaco__target *target)
 {
     guaco__target_want(target, wants_of(record));
-    record->has_looked = false;
-    int rc = guaco__target_sample(
-        target,
-        record->options.threads ? GUACO__SAMPLE_THREADS : GUACO__SAMPLE_HOLDERS,
-        on_thread, record);
+    int rc = GUACO_OK;
+    if (record->labels != NULL)
+        rc = guaco__labels_look(record->labels, record->pid, target);
+    if (rc != GUACO_OK)
+        return rc;
+    rc = guaco__target_sample(target,
+                              record->options.threads ? GUACO__SAMPLE_THREADS
+                                                      : GUACO__SAMPLE_HOLDERS,
+                              on_thread, record);
     if (rc == GUACO_OK)
         rc = record->rc;
-    /* A look for those that wait: no thread may have been told. */
-    if (rc == GUACO_OK && record->labels != NULL && !record->has_looked)
-        rc = guaco__labels_look(record->labels, record->pid, target);
     return rc == GUACO_OK ? settle(record, false) : rc;
 }
 

@@ -70,6 +70,7 @@ struct guaco__record_counts {
     uint64_t active; /* in which a thread ran */
     uint64_t gil;    /* in which one held the GIL */
     size_t threads;  /* in the last sample */
+    uint64_t unsure; /* stacks that may be of this request or of that one */
 };
 const struct guaco__record_counts *
 guaco__record_counts(const struct guaco__record *record);

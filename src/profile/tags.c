@@ -136,14 +136,31 @@ guaco__tags_look(struct guaco__tags *tags)
 
 int
 guaco__tags_find(const struct guaco__tags *tags, int32_t native_id,
-                 struct guaco__board_view *view)
+                 struct guaco__board_view *view, size_t *slot)
 {
-    for (size_t i = 0; native_id > 0 && i < GUACO__BOARD_SLOTS; i++)
-        if (guaco__board_look(tags->copy, guaco__board_bytes(), i, view) ==
-                GUACO_OK &&
-            view->tid == (uint32_t)native_id)
-            return view->kind == GUACO__BOARD_IDLE ? GUACO_E_MISSING : GUACO_OK;
+    for (size_t i = 0; native_id > 0 && i < GUACO__BOARD_SLOTS; i++) {
+        if (guaco__board_look(tags->copy, guaco__board_bytes(), i, view) !=
+                GUACO_OK ||
+            view->tid != (uint32_t)native_id)
+            continue;
+        *slot = i;
+        return view->kind == GUACO__BOARD_IDLE ? GUACO_E_MISSING : GUACO_OK;
+    }
+    *slot = GUACO__BOARD_SLOTS;
     return GUACO_E_MISSING;
+}
+
+bool
+guaco__tags_still_hold(const struct guaco__tags *tags, size_t slot)
+{
+    struct guaco__board_slot now;
+
+    if (slot >= GUACO__BOARD_SLOTS)
+        return true; /* a thread without a slot */
+    size_t at = guaco__board_slot_at(slot);
+    return guaco__vmem_get(tags->memory, tags->address + at, &now,
+                           sizeof now) == GUACO_OK &&
+           guaco__board_slot_is_same((const char *)tags->copy + at, &now);
 }
 
 int

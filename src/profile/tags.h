@@ -33,10 +33,13 @@ void guaco__tags_close(struct guaco__tags *tags);
  * names.  Returns as guaco__vmem_read(). */
 int guaco__tags_look(struct guaco__tags *tags);
 
-/* What the thread with this kernel's id does, as last looked at.  Returns 0;
- * GUACO_E_MISSING: it says nothing. */
+/* What the thread with this kernel's id does, as last looked at; *slot is for
+ * the next function.  Returns 0; GUACO_E_MISSING: it says nothing. */
 int guaco__tags_find(const struct guaco__tags *tags, int32_t native_id,
-                     struct guaco__board_view *view);
+                     struct guaco__board_view *view, size_t *slot);
+
+/* Whether that still holds: the thread has said nothing else since. */
+bool guaco__tags_still_hold(const struct guaco__tags *tags, size_t slot);
 
 /* The name of a request that had none when it was seen, as last looked at.
  * Returns as guaco__board_ask(). */

@@ -11,6 +11,7 @@
 #include "profile/folded.h"
 #include "profile/formats.h"
 #include "profile/mappings.h"
+#include "profile/ranking.h"
 #include "profile/record.h"
 
 /* Call `body` with the n-th allocation failing, until it meets no failure. */
@@ -78,6 +79,36 @@ fill(struct guaco__tally *tally, struct guaco__timeline *timeline)
             tally->samples++;
         }
     }
+    return rc;
+}
+
+static int
+rank(void)
+{
+    struct guaco__tally tally;
+    struct guaco__timeline timeline;
+    struct guaco__ranking *ranking = NULL;
+    const struct guaco__rank *ranks;
+    size_t count = 0;
+    uint64_t now;
+
+    guaco__tally_init(&tally);
+    guaco__timeline_init(&timeline);
+    int rc = fill(&tally, &timeline);
+    if (rc == GUACO_OK)
+        rc = guaco__ranking_new(&ranking, &tally, false);
+    if (rc == GUACO_OK)
+        rc =
+            guaco__ranking_look(ranking, GUACO__RANK_OWN, &ranks, &count, &now);
+    if (rc == GUACO_OK) {
+        assert_int_equal(count, 2);
+        assert_int_equal(now, 4);
+        assert_int_equal(ranks[0].own, 4); /* g, on four lines */
+        assert_int_equal(ranks[1].total, 4);
+    }
+    guaco__ranking_free(ranking);
+    guaco__timeline_release(&timeline);
+    guaco__tally_release(&tally);
     return rc;
 }
 
@@ -164,6 +195,13 @@ each_form(void **state)
 }
 
 static void
+a_ranking(void **state)
+{
+    (void)state;
+    fail_each(rank);
+}
+
+static void
 mappings(void **state)
 {
     (void)state;
@@ -183,6 +221,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counting_and_drawing),
         cmocka_unit_test(each_form),
+        cmocka_unit_test(a_ranking),
         cmocka_unit_test(mappings),
         cmocka_unit_test(a_recording),
     };

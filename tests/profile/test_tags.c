@@ -37,18 +37,39 @@ a_thread_is_found_by_its_number(void **state)
 {
     struct guaco__board_slot *slot = guaco__board_take(&board, 77);
     struct guaco__board_view view;
+    size_t slot_at;
 
     (void)state;
     guaco__board_take(&board, 78);
     guaco__board_set(slot, GUACO__BOARD_TASK,
                      guaco__board_name(&board, GUACO_SLICE("send_mail")), 5, 0);
-    assert_int_equal(guaco__tags_find(tags, 77, &view), GUACO_E_MISSING);
+    assert_int_equal(guaco__tags_find(tags, 77, &view, &slot_at),
+                     GUACO_E_MISSING);
     assert_int_equal(guaco__tags_look(tags), 0);
-    assert_int_equal(guaco__tags_find(tags, 77, &view), 0);
+    assert_int_equal(guaco__tags_find(tags, 77, &view, &slot_at), 0);
     assert_int_equal(view.kind, GUACO__BOARD_TASK);
     assert_string_equal(view.name, "send_mail");
-    assert_int_equal(guaco__tags_find(tags, 78, &view), GUACO_E_MISSING);
-    assert_int_equal(guaco__tags_find(tags, 0, &view), GUACO_E_MISSING);
+    assert_int_equal(guaco__tags_find(tags, 78, &view, &slot_at),
+                     GUACO_E_MISSING);
+    assert_int_equal(guaco__tags_find(tags, 0, &view, &slot_at),
+                     GUACO_E_MISSING);
+}
+
+static void
+what_changed_meanwhile_holds_no_more(void **state)
+{
+    struct guaco__board_slot *slot = guaco__board_take(&board, 77);
+    struct guaco__board_view view;
+    size_t slot_at;
+
+    (void)state;
+    guaco__board_set(slot, GUACO__BOARD_TASK, 0, 1, 0);
+    assert_int_equal(guaco__tags_look(tags), 0);
+    assert_int_equal(guaco__tags_find(tags, 77, &view, &slot_at), 0);
+    assert_true(guaco__tags_still_hold(tags, slot_at));
+    guaco__board_set(slot, GUACO__BOARD_TASK, 0, 1, 0); /* the same again */
+    assert_false(guaco__tags_still_hold(tags, slot_at));
+    assert_true(guaco__tags_still_hold(tags, GUACO__BOARD_SLOTS));
 }
 
 static void
@@ -56,6 +77,7 @@ new_names_are_fetched_when_they_are_there(void **state)
 {
     struct guaco__board_slot *slot = guaco__board_take(&board, 1);
     struct guaco__board_view view;
+    size_t slot_at;
     char name[16];
 
     (void)state;
@@ -65,7 +87,7 @@ new_names_are_fetched_when_they_are_there(void **state)
         guaco__board_set(slot, GUACO__BOARD_TASK,
                          guaco__board_name(&board, text), 1, 0);
         assert_int_equal(guaco__tags_look(tags), 0);
-        assert_int_equal(guaco__tags_find(tags, 1, &view), 0);
+        assert_int_equal(guaco__tags_find(tags, 1, &view, &slot_at), 0);
         assert_string_equal(view.name, name);
     }
 }
@@ -105,6 +127,7 @@ lies_are_bounded(void **state)
 {
     struct guaco__board_slot *slot = guaco__board_take(&board, 9);
     struct guaco__board_view view;
+    size_t slot_at;
     char *head = board.shm.at;
     uint32_t many = UINT32_MAX;
 
@@ -112,10 +135,12 @@ lies_are_bounded(void **state)
     guaco__board_set(slot, GUACO__BOARD_TASK, UINT32_MAX, 1, 0);
     memcpy(head + 16, &many, 4);
     assert_int_equal(guaco__tags_look(tags), 0);
-    assert_int_equal(guaco__tags_find(tags, 9, &view), GUACO_E_MISSING);
+    assert_int_equal(guaco__tags_find(tags, 9, &view, &slot_at),
+                     GUACO_E_MISSING);
     memset(head, 'x', 8);
     assert_int_equal(guaco__tags_look(tags), 0);
-    assert_int_equal(guaco__tags_find(tags, 9, &view), GUACO_E_MISSING);
+    assert_int_equal(guaco__tags_find(tags, 9, &view, &slot_at),
+                     GUACO_E_MISSING);
 }
 
 int
@@ -124,6 +149,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_thread_is_found_by_its_number),
+        T(what_changed_meanwhile_holds_no_more),
         T(new_names_are_fetched_when_they_are_there),
         T(an_answer_comes_later),
         T(a_process_without_one_is_told),

@@ -89,7 +89,7 @@ def test_speedscope_is_of_its_schema(exe, some_python, target, tmp_path):
         assert len(one["samples"]) == len(one["weights"]) > 0
         assert sum(one["weights"]) == one["endValue"]
         assert set(one["weights"]) == {10_000_000}
-    (thread,) = (p for p in data["profiles"] if p["name"].startswith("thread "))
+    (thread,) = (p for p in data["profiles"] if not p["name"].startswith("process "))
     names = [frames[i]["name"] for i in thread["samples"][0]]
     assert names[:5] == ["<module>", "top", "top", "top", "top"]
 
@@ -155,7 +155,7 @@ def test_gecko_has_whole_tables(exe, some_python, target, tmp_path):
     data = write(exe, tmp_path, busy.pid, ".gecko.json")
     check(data, GECKO)
     assert data["meta"]["interval"] == 10
-    (thread,) = (t for t in data["threads"] if t["name"].startswith("thread "))
+    (thread,) = (t for t in data["threads"] if not t["name"].startswith("process "))
     assert thread["pid"] == busy.pid
     stacks_, frames = list(rows(thread["stackTable"])), list(rows(thread["frameTable"]))
     samples = list(rows(thread["samples"]))
@@ -330,7 +330,7 @@ def test_dump_is_a_word_too(exe, some_python, target):
     wait_until_asleep(exe, waits.pid)
     done = profile(exe, "dump", "-p", waits.pid)
     assert done.returncode == 0
-    assert re.search(r":nap:4$", done.stdout, re.M)
+    assert re.search(r"^    nap \(.*target\.py:4\)$", done.stdout, re.M)
     assert profile(exe, "dump", "--pid", waits.pid).stdout == done.stdout
 
 

@@ -28,9 +28,10 @@ refuse(struct guaco__conn *c, const char *why)
 {
     const char *host = c->peer.face.client_host;
 
-    guaco__log(c->server->options.log, GUACO_LOG_WARNING, "server",
-               "no PROXY header from %s: %s", host != NULL ? host : "unix",
-               why);
+    if (guaco__server_may_warn(c->server))
+        guaco__log(c->server->options.log, GUACO_LOG_WARNING, "server",
+                   "no PROXY header from %s: %s", host != NULL ? host : "unix",
+                   why);
     c->server->stats.errors++;
     c->has_failed = true;
     return false;
@@ -258,8 +259,9 @@ guaco__proxy_apply(struct guaco__exchange *x)
         guaco__forwarded_read(proxies->family, x->request.fields,
                               x->request.field_count, &proxies->headers, &told,
                               &why) < 0) {
-        guaco__log(x->server->options.log, GUACO_LOG_WARNING, "server",
-                   "the proxy's fields contradict one another: %s", why);
+        if (guaco__server_may_warn(x->server))
+            guaco__log(x->server->options.log, GUACO_LOG_WARNING, "server",
+                       "a proxy's fields are refused: %s", why);
         return GUACO_E_PROTO;
     }
     drop_fields(x, is_trusted);

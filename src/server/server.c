@@ -428,13 +428,13 @@ on_accept(struct guaco__listener *listener, int fd,
 
     int rc = guaco__conn_open(server, fd, from, listening->is_tls);
 
+    if (rc == GUACO_E_INVALID && guaco__server_may_warn(server))
+        guaco__log(server->options.log, GUACO_LOG_WARNING, "server",
+                   "refused a peer that may not send a PROXY header");
+    if (rc < 0 && rc != GUACO_E_INVALID)
+        guaco__log(server->options.log, GUACO_LOG_ERROR, "server",
+                   "out of memory for a connection");
     if (rc < 0) {
-        guaco__log(server->options.log,
-                   rc == GUACO_E_INVALID ? GUACO_LOG_WARNING : GUACO_LOG_ERROR,
-                   "server", "%s",
-                   rc == GUACO_E_INVALID
-                       ? "a peer that may not send a PROXY header"
-                       : "out of memory for a connection");
         close(fd);
         return;
     }
@@ -568,6 +568,17 @@ guaco__server_adopt_tls(struct guaco__server *server, int fd,
                         struct guaco_error *err)
 {
     return adopt(server, fd, true, err);
+}
+
+bool
+guaco__server_may_warn(struct guaco__server *server)
+{
+    uint64_t now_ms = guaco__server_now_ms(server);
+
+    if (server->warned_ms != 0 && now_ms - server->warned_ms < 1000)
+        return false;
+    server->warned_ms = now_ms;
+    return true;
 }
 
 void

@@ -74,6 +74,7 @@ struct guaco__server {
     char *server_text;
     struct guaco_slice server_line; /* "server: ...\r\n", or empty */
     int64_t date_second;
+    uint64_t warned_ms; /* of guaco__server_may_warn() */
     char date_line[GUACO__H1_DATE_LINE_BYTES];
 
     struct guaco__timer drain_timer;
@@ -106,6 +107,9 @@ guaco__server_is_full(const struct guaco__server *server)
 
 /* The line "date: ...\r\n" of this second. */
 struct guaco_slice guaco__server_date_line(struct guaco__server *server);
+
+/* Whether to log what anybody can cause at will: once a second. */
+bool guaco__server_may_warn(struct guaco__server *server);
 
 /* The application may let go of what it keeps for `peer`. */
 void

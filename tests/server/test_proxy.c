@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "fixture.h"
 
 struct world {
@@ -170,6 +171,36 @@ contradictions_are_refused(void **state)
 }
 
 static void
+count_line(void *ctx, int level, const char *line, size_t len)
+{
+    (void)level, (void)line, (void)len;
+    *(int *)ctx += 1;
+}
+
+static void
+what_anybody_can_cause_is_logged_once_a_second(void **state)
+{
+    struct fixture f;
+    struct client c;
+    int lines = 0;
+    struct guaco_log log = {GUACO_LOG_INFO, count_line, &lines};
+
+    (void)state;
+    fixture_init(&f);
+    f.options.log = &log;
+    f.options.proxies.reads_protocol = true;
+    f.options.proxies.protocol.has_unix = true;
+    fixture_open(&f);
+    for (int i = 0; i < 5; i++) {
+        client_open(&c, &f);
+        client_say(&c, "nonsense");
+        client_close(&c);
+    }
+    assert_in_range(lines, 1, 2); /* a slow machine may need a second */
+    fixture_close(&f);
+}
+
+static void
 a_websocket_behind_tls_is_wss(void **state)
 {
     struct world w;
@@ -294,6 +325,7 @@ main(void)
         cmocka_unit_test(a_request_of_1_0_without_host_is_given_the_proxys),
         cmocka_unit_test(the_fields_of_others_are_taken_out),
         cmocka_unit_test(contradictions_are_refused),
+        cmocka_unit_test(what_anybody_can_cause_is_logged_once_a_second),
         cmocka_unit_test(a_websocket_behind_tls_is_wss),
         cmocka_unit_test(a_proxy_header_names_both_ends),
         cmocka_unit_test(a_proxy_header_may_come_byte_by_byte),

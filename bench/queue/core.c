@@ -1,6 +1,6 @@
 /*
  * What the queue's core does a second, without Python: single enqueues from one
- * and from 32 threads, whole no-op jobs, and the time from a put in one process
+ * and from 32 threads, and 32 in flight as of an event loop, whole no-op jobs, and the time from a put in one process
  * to the run in another that was idle.
  *
  *     bench_queue_core [FOLDER]     FOLDER: where the SQLite file goes
@@ -10,6 +10,7 @@
 
 #include <ftw.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,38 @@ put_many(void *arg)
     return NULL;
 }
 
+/* ---- 32 in flight, as of an event loop ---- */
+
+static void
+landed(void *ctx, int rc, const struct guaco_error *err, const uint64_t *ids,
+       size_t n)
+{
+    (void)ids;
+    (void)n;
+    need(rc, err, "put");
+    sem_post(ctx);
+}
+
+static void
+bench_in_flight(struct guaco_broker *broker)
+{
+    struct guaco_task task = job();
+    struct guaco_error err = {0};
+    sem_t room;
+
+    sem_init(&room, 0, THREADS);
+    struct lap lap = begin();
+    for (int i = 0; i < ENQUEUES; i++) {
+        sem_wait(&room);
+        need(guaco_broker_put_async(broker, &task, 1, landed, &room, &err),
+             &err, "put");
+    }
+    for (int i = 0; i < THREADS; i++)
+        sem_wait(&room);
+    end(lap, "enqueue, 32 in flight", ENQUEUES);
+    sem_destroy(&room);
+}
+
 static void
 bench_enqueue(const char *url)
 {
@@ -130,6 +163,7 @@ bench_enqueue(const char *url)
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     end(lap, "enqueue, 32 threads", ENQUEUES / THREADS * THREADS);
+    bench_in_flight(broker);
     guaco_broker_purge(broker, GUACO_SLICE("bench"), GUACO_TASK_WAITING, &count,
                        NULL);
     guaco_broker_close(broker);

@@ -151,20 +151,23 @@ guaco__memory_list(struct memory_store *self, const struct guaco__op_list *op)
 
 /* ---- purge ---- */
 
-/* End the tasks of a list.  What ends by it in turn (a task that waited for
- * others) may be of the same list, but what is made ready is not waited for: it
- * goes to another or stays. */
+/* End the tasks of a list: these, and not those that are made ready by it. So
+ * all are taken out before the first one ends. */
 static uint64_t
-purge_tasks(struct memory_store *self, struct guaco__list *list, size_t most)
+purge_tasks(struct memory_store *self, struct guaco__list *list, bool dead)
 {
+    struct guaco__list doomed;
     struct guaco__list *link;
     uint64_t count = 0;
 
-    while (count < most && (link = guaco__list_first(list)) != NULL) {
+    guaco__list_init(&doomed);
+    while ((link = guaco__list_first(list)) != NULL) {
+        guaco__memory_take(self, GUACO__OF(link, struct memory_task, link));
+        guaco__list_push(&doomed, link);
+    }
+    while ((link = guaco__list_shift(&doomed)) != NULL) {
         struct memory_task *task = GUACO__OF(link, struct memory_task, link);
-        bool is_end = task->place != PLACE_DEAD;
-        guaco__memory_take(self, task);
-        if (is_end)
+        if (!dead)
             guaco__memory_rules_end(self, task, GUACO_TASK_CANCELED, NULL, 0);
         guaco__memory_drop(self, task);
         count++;
@@ -209,7 +212,7 @@ guaco__memory_purge(struct memory_store *self, struct guaco__op_purge *op)
                                    ? &queue->delayed
                                : op->state == GUACO_TASK_HELD ? &queue->held
                                                               : &queue->dead;
-    op->count = purge_tasks(self, list, count_of(list));
+    op->count = purge_tasks(self, list, op->state == GUACO_TASK_DEAD);
     return GUACO_OK;
 }
 

@@ -70,7 +70,7 @@ BUGS = [
      "        if (rc != GUACO_OK)\n            unmake(self, task);",
      "        if (rc != GUACO_OK && i > 0)\n            unmake(self, task);"),
     ("a purge tells nobody", "memory", "memory_admin.c",
-     "        if (is_end)\n", "        if (false)\n"),
+     "        if (!dead)\n", "        if (false)\n"),
     ("tasks come before they are due", "memory", "memory_task.c",
      "put->due_ms > self->now_ms", "put->due_ms > self->now_ms + 2000"),
     ("last in, first out", "memory", "memory_task.c",

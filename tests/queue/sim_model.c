@@ -104,8 +104,11 @@ model_clock(struct model *model, int64_t by_ms)
         model_unsure(model);
     if (by_ms >= 0)
         return;
-    for (int i = 0; i < SIM_LANES; i++)
+    for (int i = 0; i < SIM_LANES; i++) {
         model->lanes[i].at_ms = model->now_ms;
+        if (model->lanes[i].start_ms > model->now_ms)
+            model->lanes[i].start_ms = model->now_ms;
+    }
 }
 
 static void

@@ -302,8 +302,14 @@ sim_stale_finish(void)
                                       .has_rules = true,
                                       .keep = sim_one_in(2),
                                       .ttl_s = 1}};
+    if (sim_one_in(3))
+        op = (struct guaco__op){.kind = GUACO__OP_RELEASE,
+                                .release = {.owner = stale->owner,
+                                            .id = stale->id,
+                                            .attempt = stale->attempt,
+                                            .failed = true}};
     int rc = sim_run(&op);
-    MUST(rc == GUACO_E_LOST, "a stale finish of %llx: %d",
+    MUST(rc == GUACO_E_LOST, "a stale end of %llx: %d",
          (unsigned long long)stale->id, rc);
     sim.refused++;
 }

@@ -289,7 +289,7 @@ static const struct {
 static void
 step(void)
 {
-    uint64_t at = sim_below(1014);
+    uint64_t at = sim_below(1030);
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         doing = kinds[i].name;

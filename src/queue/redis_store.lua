@@ -785,6 +785,7 @@ while A[i] do
         local R, at = P .. ':run:' .. owner, i + 2
         local recs = call('HMGET', R, unpack(A, at, at + n - 1))
         local seen, gone, bare = {}, {}, {}
+        local n_gone, n_bare = 0, 0 -- '#' searches
         i = at + 2 * n
         answer = {}
         for k = 0, n - 1 do
@@ -793,7 +794,10 @@ while A[i] do
                 unpak('>I4', rec) == tonumber(A[at + n + k])
             local rc, first = holds and 0 or LOST, nil
             if A[i] == '0' then
-                if holds then bare[#bare + 1] = id end
+                if holds then
+                    n_bare = n_bare + 1
+                    bare[n_bare] = id
+                end
                 i = i + 1
             else
                 local r, pass_on = nil, false
@@ -825,7 +829,8 @@ while A[i] do
                     keep_result(string.sub(rec, 24), id, state,
                                 unpak('>I4', rec), tonumber(ttl), body, reason)
                 elseif holds then
-                    bare[#bare + 1] = id
+                    n_bare = n_bare + 1
+                    bare[n_bare] = id
                 end
                 if holds and r then
                     if pass_on and first and first[2] == 0 then
@@ -836,15 +841,16 @@ while A[i] do
             end
             if holds then
                 seen[id] = true
-                gone[#gone + 1] = id
+                n_gone = n_gone + 1
+                gone[n_gone] = id
             end
-            answer[#answer + 1] = first or rc
+            answer[k + 1] = first or rc
         end
-        if #gone > 0 then
+        if n_gone > 0 then
             call('HDEL', R, unpack(gone))
             call('HDEL', T, unpack(gone))
             if has(CANCELED) then call('HDEL', CANCELED, unpack(gone)) end
-            if #bare > 0 and has(P .. ':ee') then
+            if n_bare > 0 and has(P .. ':ee') then
                 for _, id in ipairs(bare) do drop_events(id) end
             end
             tell(gone, true)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""embed_lua.py NAME FILE.lua: a C source, on stdout, that defines the script as a string
+"""embed_lua.py NAME FILE.lua...: a C source, on stdout, that defines the script as a string
 of bytes (a literal may be of 4095 only).
 
 Comments and indentation are left out: the script is sent to the server whole.
@@ -12,9 +12,10 @@ import sys
 
 def main() -> None:
     """Write the source."""
-    name, path = sys.argv[1:]
+    name, *paths = sys.argv[1:]
+    script = "".join(pathlib.Path(path).read_text() for path in paths)
     print(f"extern const char {name}[];\nconst char {name}[] = {{")
-    for line in pathlib.Path(path).read_text().splitlines():
+    for line in script.splitlines():
         code = re.sub(r"(^|\s)--(\s.*)?$", "", line).strip()
         if code:
             print("    " + ",".join(str(byte) for byte in f"{code}\n".encode()) + ",")

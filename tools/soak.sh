@@ -23,8 +23,11 @@ for source in fuzz/fuzz_*.c; do
     fuzz/run.sh "$name" "$seconds" || failed+=("fuzz $name")
 done
 
-echo "== $KILLS kills of the core's workers and producers"
+echo "== $KILLS kills of the core's workers and producers, on each store"
 "$build/tests/queue/test_kill" "$KILLS" || failed+=("kills, core")
+
+echo "== $KILLS disconnects from Redis"
+"$build/tests/queue/test_redis" "$KILLS" || failed+=("disconnects, Redis")
 
 echo "== cron against the oracle"
 "$build/tests/queue/cron_oracle" 100000 || failed+=("cron")

@@ -159,7 +159,9 @@ in our peers: how many cases of each section pass. Written by
 
 A request that must be refused passes with a fitting status, or with the end of
 the connection before any answer. An extension of ASGI that a server does not
-claim is a case that it does not pass. Defaults of each server, one worker.
+claim is a case that it does not pass. Defaults of each server, one worker. A
+server that waits for more than it will get passes if it gives up within 5 s:
+where its own timeout is that long, a case or two may fall either way.
 
 `tests/conformance/classes.toml` says which cases stand for which class of
 request. `tests/differential` holds the same requests against nginx, HAProxy and

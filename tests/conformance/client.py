@@ -140,6 +140,15 @@ class Client:
                 break
         return False
 
+    def speaks_http2(self) -> bool:
+        """Whether the first that comes is a SETTINGS frame (RFC 9113 3.4)."""
+        try:
+            while len(self.pending) < 9:
+                self._more()
+        except EOFError:
+            return False
+        return self.pending[3] == 4
+
     def is_quiet(self, wait_s: float = 0.15) -> bool:
         """Whether no byte comes for a while; for bytes that must not come."""
         self.socket.settimeout(wait_s)

@@ -21,6 +21,8 @@ def refuse(reject: Reject, strict: bool) -> Run:
 
     def run(client: Client, address: Address) -> None:
         client.send(reject.data)
+        if not strict and reject.data.startswith(b"PRI ") and client.speaks_http2():
+            return  # it need not refuse what it understands
         try:
             response = client.response()
         except EOFError:

@@ -151,7 +151,7 @@ believe(struct call_site *site, const struct function *function,
 
 static bool
 pair_look_up(struct guaco__stack_world *world, const struct slot *caller,
-             const struct slot *callee)
+             const struct slot *callee, bool may_believe)
 {
     struct call_site *site = site_get(world, caller, true);
     struct function *function = function_get(world, callee->function);
@@ -168,13 +168,14 @@ pair_look_up(struct guaco__stack_world *world, const struct slot *caller,
     if (!site_read(world, caller, true, site) ||
         !function_read(world, callee->function, function))
         return false;
-    return agrees(site, function, callee) || believe(site, function, callee);
+    return agrees(site, function, callee) ||
+           (may_believe && believe(site, function, callee));
 }
 
 /* Most pairs of a sample were there in the one before. */
-bool
-guaco__stack_pair_is_true(struct guaco__stack_world *world,
-                          const struct slot *caller, const struct slot *callee)
+static bool
+pair_check(struct guaco__stack_world *world, const struct slot *caller,
+           const struct slot *callee, bool may_believe)
 {
     uint64_t key = caller->instruction * 31 + (callee->function >> 4);
     struct proven *proven = &world->proven[key % PROVEN_SLOTS];
@@ -184,9 +185,23 @@ guaco__stack_pair_is_true(struct guaco__stack_world *world,
     if (proven->instruction == caller->instruction &&
         proven->function == callee->function && proven->callee == callee->code)
         return true;
-    if (!pair_look_up(world, caller, callee))
+    if (!pair_look_up(world, caller, callee, may_believe))
         return false;
     *proven =
         (struct proven){caller->instruction, callee->function, callee->code};
     return true;
+}
+
+bool
+guaco__stack_pair_is_true(struct guaco__stack_world *world,
+                          const struct slot *caller, const struct slot *callee)
+{
+    return pair_check(world, caller, callee, true);
+}
+
+bool
+guaco__stack_pair_is_plain(struct guaco__stack_world *world,
+                           const struct slot *caller, const struct slot *callee)
+{
+    return pair_check(world, caller, callee, false);
 }

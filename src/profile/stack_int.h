@@ -53,7 +53,9 @@ struct proven {
     uint64_t instruction, function;
     const struct guaco__code *callee;
 };
-#define PROVEN_SLOTS 512
+#define PROVEN_SLOTS     512
+#define GENERATOR_SLOTS  1024
+#define DRIVE_DOUBTS_MAX 8 /* copies in a row that say the same */
 
 struct guaco__stack_world {
     struct guaco__vmem *memory;
@@ -62,6 +64,8 @@ struct guaco__stack_world {
     struct guaco__arena arena; /* functions and call sites */
     struct guaco__map functions, sites;
     struct proven proven[PROVEN_SLOTS];
+    uint64_t
+        generators[GENERATOR_SLOTS]; /* that were seen to run, by address */
 };
 
 /*
@@ -113,7 +117,8 @@ struct guaco__stack_reader {
     struct split split; /* of chunks[0] */
     struct outside outside[GUACO__STACK_OUTSIDE_MAX];
     size_t outside_count;
-    uint64_t doubted_driver, doubted_frame;    /* of the last copy */
+    uint64_t doubted_driver, doubted_frame; /* of the last copy */
+    uint8_t drive_doubts;
     struct slot slots[GUACO__STACK_DEPTH_MAX]; /* the root first */
     size_t slot_count;
 };
@@ -176,6 +181,12 @@ guaco__stack_outside(struct guaco__stack_reader *reader, uint64_t address);
 bool
 guaco__stack_pair_is_true(struct guaco__stack_world *world,
                           const struct slot *caller, const struct slot *callee);
+
+/* The same of two that may well be of two moments, and are asked about again
+ * and again: a contradiction stays one, however often it is seen. */
+bool guaco__stack_pair_is_plain(struct guaco__stack_world *world,
+                                const struct slot *caller,
+                                const struct slot *callee);
 
 /* What kind of instruction the frame's pointer names; `is_caller` when it has
  * called another.  Reads it when it is seen for the first time. */

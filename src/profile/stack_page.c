@@ -134,7 +134,7 @@ called_it(struct guaco__stack_reader *r, size_t count)
         if (is_running(&r->slots[i]))
             return false;
     return top->code->first_line == 0 || callee->code->first_line == 0 ||
-           guaco__stack_pair_is_true(r->world, top, callee);
+           guaco__stack_pair_is_plain(r->world, top, callee);
 }
 
 static bool

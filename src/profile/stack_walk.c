@@ -200,7 +200,35 @@ is_in_chunks(const struct guaco__stack_reader *r, uint64_t address)
 /* The copy of a generator's frame is a little younger than the chunk's.  What
  * ties them together: a frame that drives a generator mostly holds it, among
  * its locals or on its stack, and that is in the chunk's copy. */
-static bool
+struct held {
+    bool this_one, another; /* found before one another; both: this one later */
+};
+
+static uint64_t *
+generator_slot(const struct guaco__stack_reader *r, uint64_t generator)
+{
+    return &r->world->generators[(generator >> 4) % GENERATOR_SLOTS];
+}
+
+static struct held
+held_in(const struct guaco__stack_reader *r, const struct chunk *chunk,
+        uint64_t at, uint64_t end, uint64_t generator)
+{
+    struct held held = {false, false};
+
+    for (; at + 8 <= end && !held.this_one; at += 8) {
+        uint64_t word = word_at(chunk->copy, at) & ~TAG_BITS;
+        if (word == generator)
+            held.this_one = true;
+        else if (word != 0 && *generator_slot(r, word) == word)
+            held.another = true;
+    }
+    return held;
+}
+
+/* Whether the frame holds the generator, and whether one of those that were
+ * seen before. */
+static struct held
 holds(const struct guaco__stack_reader *r, const struct slot *slot,
       uint64_t generator)
 {
@@ -214,12 +242,13 @@ holds(const struct guaco__stack_reader *r, const struct slot *slot,
         uint64_t end = at + slot->code->frame_bytes;
         if (end > chunk->planned)
             end = chunk->planned;
-        for (at += fixed; at + 8 <= end; at += 8)
-            if ((word_at(chunk->copy, (uint32_t)at) & ~TAG_BITS) == generator)
-                return true;
-        return false;
+        /* What lies in the part that was copied before is of another moment
+         * than its code. */
+        if (i == 0 && at < r->split.at && end > r->split.at)
+            end = r->split.at;
+        return held_in(r, chunk, at + fixed, end, generator);
     }
-    return false;
+    return (struct held){false, false};
 }
 
 static uint64_t
@@ -228,42 +257,30 @@ generator_of(const struct guaco__stack_reader *r, uint64_t frame)
     return frame - r->world->layout->generator_frame;
 }
 
-static bool
-holds_another(const struct guaco__stack_reader *r, const struct slot *caller,
-              uint64_t frame)
-{
-    const struct guaco__layout *l = r->world->layout;
-
-    for (size_t i = 0; i < r->outside_count; i++) {
-        const struct outside *o = &r->outside[i];
-        if (o->address != frame && o->is_fresh &&
-            o->copy[l->frame.owner] == OWNER_GENERATOR &&
-            holds(r, caller, generator_of(r, o->address)))
-            return true;
-    }
-    return false;
-}
-
 /*
  * One that holds another generator, and not this one, does not drive it.  One
- * that holds none may, with C code between the two, and one that holds several
- * may drive any, or have the others left over above its stack: that is
- * believed when two copies, one after the other, say so.
+ * that holds none may, with C code between the two, and one that holds another
+ * before this one may drive either, or have this one left over above its stack:
+ * that is believed when some copies, one after the other, say so.
  */
 static bool
 may_drive(struct guaco__stack_reader *r, const struct slot *caller,
           uint64_t frame)
 {
-    bool this_one = holds(r, caller, generator_of(r, frame));
-    bool another = holds_another(r, caller, frame);
+    uint64_t generator = generator_of(r, frame);
+    struct held held = holds(r, caller, generator);
 
-    if (this_one != another)
-        return this_one;
-    bool again =
-        r->doubted_driver == caller->address && r->doubted_frame == frame;
+    if (held.this_one)
+        *generator_slot(r, generator) = generator;
+    if (held.this_one != held.another)
+        return held.this_one;
+    if (r->doubted_driver != caller->address || r->doubted_frame != frame)
+        r->drive_doubts = 0;
     r->doubted_driver = caller->address;
     r->doubted_frame = frame;
-    return again;
+    if (r->drive_doubts < DRIVE_DOUBTS_MAX)
+        r->drive_doubts++;
+    return r->drive_doubts == DRIVE_DOUBTS_MAX;
 }
 
 /* The frame that drives a running generator, entry frames stepped over. */
@@ -353,11 +370,16 @@ leaf_outside(struct guaco__stack_reader *r, const struct slot *top,
         return GUACO_E_AGAIN;
     uint64_t driver = top == NULL ? 0 : top->address;
     for (int n = 0; n < GUACO__STACK_OUTSIDE_MAX && driver != 0; n++) {
-        rc = driven_by(r, driver, n == 0 ? top : NULL, leaf);
+        struct slot next;
+        rc = driven_by(r, driver, n == 0 ? top : NULL, &next);
         if (rc != GUACO_OK)
             break;
+        driver = next.address;
+        /* Without the mark it is a step on the way up, if anything. */
+        if (!clears_frames(r->world->layout) && !is_running(&next))
+            continue;
         *is_outside = true;
-        driver = leaf->address;
+        *leaf = next;
     }
     return rc == GUACO_E_MISSING ? GUACO_OK : rc;
 }
@@ -440,7 +462,8 @@ step_outside(struct chain *chain, uint64_t address)
         return rc == GUACO_E_AGAIN ? GUACO_E_LOST : rc;
     /* It was suspended since the chunk was copied, where its callee stands. */
     const struct slot *below = &r->slots[chain->below - 1];
-    if (next.previous == 0 && holds(r, below, generator_of(r, address)))
+    if (next.previous == 0 &&
+        holds(r, below, generator_of(r, address)).this_one)
         next.previous = below->address;
     return step_to(chain, &next);
 }

@@ -4,6 +4,9 @@
     queue ls M:Q [STATE]        the first tasks of a state; default: waiting
     queue retry M:Q [ID...]     dead tasks wait again; without ID: all
     queue purge M:Q STATE...    delete waiting, delayed, dead or results
+    queue cancel M:Q ID...      do not run them, or interrupt them
+    queue pause M:Q             no task is begun
+    queue resume M:Q            they are again
 
     cron ls M:Q                 the schedules: name, next fire time, rule
     cron next M:Q [NAME] [N]    the next N fire times (10), in the zone's time
@@ -66,6 +69,8 @@ def stats(queue: Queue, words: list[str], out: TextIO) -> None:
         raise UsageError("stats takes no more words")
     for name, count in queue.stats().items():
         print(f"{name:10} {count}", file=out)
+    if queue.is_paused:
+        print("paused", file=out)
 
 
 def ls(queue: Queue, words: list[str], out: TextIO) -> None:
@@ -102,6 +107,29 @@ def purge(queue: Queue, words: list[str], out: TextIO) -> None:
         raise UsageError("purge takes states: waiting, delayed, dead, results")
     for word in words:
         print(f"{queue.purge(word)} {word} deleted", file=out)
+
+
+def cancel(queue: Queue, words: list[str], out: TextIO) -> None:
+    """Cancel tasks by their ids."""
+    if not words:
+        raise UsageError("cancel takes ids")
+    for id in [int(word) for word in words]:
+        if queue.cancel(id, "canceled by guaco queue"):
+            print(f"{id} canceled", file=out)
+        else:
+            print(f"{id} has ended, or is none", file=out)
+
+
+def pause(queue: Queue, words: list[str], out: TextIO) -> None:
+    """Begin no task."""
+    queue.pause()
+    print("paused", file=out)
+
+
+def resume(queue: Queue, words: list[str], out: TextIO) -> None:
+    """Begin tasks again."""
+    queue.resume()
+    print("resumed", file=out)
 
 
 # ---- schedules
@@ -228,7 +256,15 @@ def _one_name(action: str, words: list[str]) -> str:
 # ---- what is asked
 
 ACTIONS: dict[str, dict[str, Callable[[Queue, list[str], TextIO], None]]] = {
-    "queue": {"stats": stats, "ls": ls, "retry": retry, "purge": purge},
+    "queue": {
+        "stats": stats,
+        "ls": ls,
+        "retry": retry,
+        "purge": purge,
+        "cancel": cancel,
+        "pause": pause,
+        "resume": resume,
+    },
     "cron": {
         "ls": cron_ls,
         "next": cron_next,

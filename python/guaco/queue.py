@@ -172,6 +172,7 @@ STATES = {
     "running": 3,
     "results": 4,
     "dead": 8,
+    "held": 9,
 }
 
 Hook = Callable[..., Any]
@@ -545,9 +546,13 @@ class Queue(Steering, Commands):
         wrapper = task.wrapper
         name = wrapper.name
         call: list[Any] = [list(task.args), task.kwargs]
-        extra = extra_of(task)
-        if extra is not None:
-            call.append(extra)
+        if (
+            task.on_complete is not None
+            or task.on_error is not None
+            or task.gathers
+            or task.is_member
+        ):
+            call.append(extra_of(task))
         body = self._pack(call, "task", name)
         rules = None
         if wrapper.rules or joins or must_succeed or task.reserved:
@@ -555,8 +560,8 @@ class Queue(Steering, Commands):
                 task, joins, must_succeed, task.reserved
             )
         headers = task.headers
-        if is_traced and (carried := trace.headers()):
-            headers = {**carried, **(headers or {})}
+        if is_traced and trace.may_be():
+            headers = {**trace.headers(), **(headers or {})}
         head = b"" if not headers else self._pack(headers, "headers", name)
         if (
             task.eta is None
@@ -929,7 +934,8 @@ class Queue(Steering, Commands):
     def list(
         self, state: str = "waiting", *, offset: int = 0, limit: int = 100
     ) -> list[dict[str, Any]]:
-        """Tasks in a state: "waiting", "delayed", "running" or "dead".
+        """Tasks in a state: "waiting", "delayed", "running", "dead", or
+        "held" until the members of their chord have ended.
 
         Each is a dict; ``args`` and ``kwargs`` are None when this process
         cannot read them.
@@ -946,7 +952,8 @@ class Queue(Steering, Commands):
         return rows
 
     def purge(self, state: str) -> int:
-        """Delete what is "waiting", "delayed" or "dead", or the "results"."""
+        """Delete what is "waiting", "delayed", "held" or "dead", or the
+        "results"."""
         return self._open().purge(self.name, _state_of(state, "running"))
 
     def retry(self, id: int = 0) -> int:
@@ -955,7 +962,7 @@ class Queue(Steering, Commands):
 
     def flush(self) -> None:
         """Delete all but what runs and the schedules of periodic tasks."""
-        for state in ("waiting", "delayed", "dead", "results"):
+        for state in ("waiting", "delayed", "held", "dead", "results"):
             self.purge(state)
 
 

@@ -59,6 +59,11 @@ def _telemetry(name: str) -> Any:
         return None
 
 
+def may_be() -> bool:
+    """False: headers() would give nothing; for the way of every task."""
+    return _current.get() is not None or "opentelemetry.trace" in sys.modules
+
+
 def headers() -> dict[str, str]:
     """What a task that is enqueued here takes along."""
     found: dict[str, str] = {}

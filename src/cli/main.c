@@ -13,7 +13,7 @@ const struct guaco__command guaco__commands[] = {
      guaco__command_tree, GUACO__WORK},
     {"up", "MODULE:APP", "serve an application and run its queues",
      guaco__command_tree, GUACO__UP},
-    {"queue", "stats|ls|retry|purge MODULE:QUEUE ...",
+    {"queue", "stats|ls|retry|purge|cancel|pause|resume MODULE:QUEUE ...",
      "look into a queue and mend it", guaco__command_tree, GUACO__QUEUE},
     {"cron", "ls|next|run|pause|resume MODULE:QUEUE ...",
      "look into the schedules of a queue and steer them", guaco__command_tree,

@@ -248,6 +248,15 @@ def test_the_queue_command_looks_and_mends(work: Work) -> None:
     purged = work.admin("purge", "queue_app:queue", "waiting", "delayed")
     assert "1 waiting deleted" in purged.output
     assert work.app.queue.stats()["delayed"] == 0
+    ids = [work.app.add(1, 2).id, work.app.add(3, 4).id]
+    assert "paused" in work.admin("pause", "queue_app:queue").output
+    assert work.app.queue.is_paused
+    canceled = work.admin("cancel", "queue_app:queue", str(ids[0]), "1")
+    assert f"{ids[0]} canceled" in canceled.output
+    assert "1 has ended" in canceled.output
+    assert "paused" in work.admin("stats", "queue_app:queue").output
+    work.admin("resume", "queue_app:queue")
+    assert not work.app.queue.is_paused
     missing = work.admin("retry", "queue_app:queue", "999")
     assert missing.process.returncode == 1
     assert "no dead task 999" in missing.output
@@ -256,6 +265,8 @@ def test_the_queue_command_looks_and_mends(work: Work) -> None:
         ("ls", "queue_app:queue", "nonsense"),
         ("purge", "queue_app:queue"),
         ("retry", "queue_app:queue", "x"),
+        ("cancel", "queue_app:queue"),
+        ("cancel", "queue_app:queue", "x"),
         ("stats", "queue_app:add_nothing"),
     ):
         assert work.admin(*words).process.returncode == 2

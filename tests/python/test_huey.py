@@ -327,6 +327,30 @@ def test_a_due_task_moves_in_one_step(tmp_path: pathlib.Path) -> None:
     assert storage.scheduled_items() == [b"new"]
 
 
+def test_a_task_that_nobody_knows_is_put_aside(tmp_path: pathlib.Path) -> None:
+    huey = SqliteHuey("x", filename=str(tmp_path / "x.db"))
+
+    @huey.task()
+    def gone() -> None:
+        pass
+
+    @huey.task()
+    def here() -> int:
+        return 1
+
+    gone()
+    gone.unregister()
+    result = here()
+    consumer = huey.create_consumer(initial_delay=0.001, max_delay=0.001)
+    consumer.start()
+    assert result(blocking=True, timeout=5) == 1
+    consumer.stop(graceful=True)
+    huey.storage.close()
+    with sqlite3.connect(tmp_path / "x.db") as db:
+        assert db.execute("select count(*) from guaco_dead").fetchone() == (1,)
+        assert db.execute("select count(*) from guaco_claim").fetchone() == (0,)
+
+
 # ---- what users override ----
 
 

@@ -135,6 +135,10 @@ class Claiming:
             is type(self)._claiming_dequeue
         )
 
+    def put_aside(self, receipt: Receipt) -> None:
+        """Nobody here can run it: keep it out of the queue, for a person."""
+        raise NotImplementedError
+
     def can_promote(self) -> bool:
         """As can_claim(), of read_schedule()."""
         return (

@@ -86,6 +86,12 @@ redis.call('srem', KEYS[5], ARGV[3])
 return {count, aside}
 """
 
+ASIDE_LUA = """
+if redis.call('lrem', KEYS[1], 1, ARGV[1]) == 1 then
+    redis.call('lpush', KEYS[2], ARGV[1])
+end
+"""
+
 SETTLE_LUA = """
 if redis.call('lrem', KEYS[1], 1, ARGV[1]) == 1 and
         redis.call('exists', KEYS[2]) == 1 then
@@ -263,6 +269,13 @@ class RedisStorage(Claiming, BaseStorage):
         keys = [self._claim_key(self._owner), self.queue_key]
         try:
             self._script(GIVE_BACK_LUA, keys, receipt.key, self._is_scored)
+        finally:
+            self._heart.drop()
+
+    def put_aside(self, receipt: Receipt) -> None:
+        keys = [self._claim_key(self._owner), self._guaco_key("dead")]
+        try:
+            self._script(ASIDE_LUA, keys, receipt.key)
         finally:
             self._heart.drop()
 

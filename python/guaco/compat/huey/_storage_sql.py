@@ -341,6 +341,25 @@ class SqliteStorage(Claiming, BaseSqlStorage):
         finally:
             self._heart.drop()
 
+    def put_aside(self, receipt: Receipt) -> None:
+        try:
+            with self.db(commit=True) as cursor:
+                cursor.execute(
+                    "delete from guaco_claim where id = ? and owner = ?",
+                    (receipt.key[0], self._owner),
+                )
+                if cursor.rowcount:
+                    self._put_dead(cursor, receipt.data, receipt.priority)
+        finally:
+            self._heart.drop()
+
+    def _put_dead(self, cursor: Any, data: bytes, priority: float) -> None:
+        cursor.execute(
+            "insert into guaco_dead (queue, data, priority, since) "
+            "values (?, ?, ?, ?)",
+            (self.name, self.to_blob(data), priority, time.time()),
+        )
+
     def _put_back(
         self, cursor: Any, task_id: int, data: bytes, priority: float
     ) -> None:
@@ -384,11 +403,7 @@ class SqliteStorage(Claiming, BaseSqlStorage):
                 if self._count_death(cursor, bytes(data)) < DEATHS_MAX:
                     self._put_back(cursor, task_id, bytes(data), priority)
                     continue
-                cursor.execute(
-                    "insert into guaco_dead (queue, data, priority, since) "
-                    "values (?, ?, ?, ?)",
-                    (self.name, self.to_blob(data), priority, time.time()),
-                )
+                self._put_dead(cursor, bytes(data), priority)
                 aside.append(bytes(data))
             cursor.execute(
                 "delete from guaco_owner where owner = ? and not exists "

@@ -136,7 +136,8 @@ class Worker(BaseProcess):
         try:
             return self.huey.deserialize_task(self.receipt.data)
         except BaseException:
-            self._settle()  # nobody can run it: it is logged, and gone
+            receipt, self.receipt = self.receipt, None
+            storage.put_aside(receipt)  # Huey would lose it
             raise
 
     def _settle(self) -> None:

@@ -23,7 +23,7 @@ PURE = frozenset(
     " arm_neon sys/types sys/uio sys/random".split()
 )
 SYSTEM = PURE | frozenset(
-    "dirent dlfcn elf fcntl ftw getopt glob grp ifaddrs link netdb poll pwd sched"
+    "dirent dlfcn elf fcntl fnmatch ftw getopt glob grp ifaddrs link netdb poll pwd sched"
     " semaphore signal spawn syslog termios ucontext unistd utime".split()
 )
 SYSTEM_FOLDERS = frozenset({"sys", "netinet", "arpa", "net", "linux", "asm"})

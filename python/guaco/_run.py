@@ -39,7 +39,7 @@ def run(app: Any, **options: Any) -> None:
             )
         hide_password(options)
         exec_native(["serve", app, *command_line(options)])
-    for name in ("reload", "reload_dir"):
+    for name in ("reload", "reload_dir", "reload_include", "reload_exclude"):
         options.pop(name, None)
     options.setdefault(
         "forwarded_allow_ips", os.environ.get("FORWARDED_ALLOW_IPS")

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,11 +30,25 @@ struct guaco__reload {
     size_t folders;
 };
 
+/* Whether a name matches one of the globs of an option. */
 static bool
-is_skipped(const char *name)
+matches(const struct tree *tree, const char *option, const char *name)
+{
+    const struct guaco__option_value *globs =
+        guaco__options_get(tree->setup->options, option);
+
+    for (size_t i = 0; i < globs->count; i++)
+        if (fnmatch(globs->items[i], name, 0) == 0)
+            return true;
+    return false;
+}
+
+static bool
+is_skipped(const struct tree *tree, const char *name)
 {
     return name[0] == '.' || strcmp(name, "__pycache__") == 0 ||
-           strcmp(name, "node_modules") == 0;
+           strcmp(name, "node_modules") == 0 ||
+           matches(tree, "reload-exclude", name);
 }
 
 /* Of a virtual environment: large, and not the application. */
@@ -70,8 +85,9 @@ add_folder(struct guaco__reload *r, const char *path, int depth)
         return;
     while ((entry = readdir(dir)) != NULL) {
         int n = snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
-        if (n > 0 && (size_t)n < sizeof below && !is_skipped(entry->d_name) &&
-            is_folder(below) && !is_venv(below))
+        if (n > 0 && (size_t)n < sizeof below &&
+            !is_skipped(r->tree, entry->d_name) && is_folder(below) &&
+            !is_venv(below))
             add_folder(r, below, depth + 1);
     }
     closedir(dir);
@@ -91,12 +107,15 @@ add_roots(struct guaco__reload *r)
         add_folder(r, guaco__options_text(o, "app-dir"), 0);
 }
 
+/* Whether a change of a file counts. */
 static bool
-is_python(const char *name)
+is_watched(const struct tree *tree, const char *name)
 {
     size_t len = strlen(name);
+    bool is_python = len > 3 && strcmp(name + len - 3, ".py") == 0;
 
-    return len > 3 && strcmp(name + len - 3, ".py") == 0;
+    return (is_python || matches(tree, "reload-include", name)) &&
+           !matches(tree, "reload-exclude", name);
 }
 
 static void
@@ -122,10 +141,11 @@ on_change(struct guaco__watch *watch, unsigned events)
             const struct inotify_event *e = (const void *)at;
             at += sizeof *e + e->len;
             if ((e->mask & IN_ISDIR) != 0)
-                changed = changed || (e->len > 0 && !is_skipped(e->name));
+                changed =
+                    changed || (e->len > 0 && !is_skipped(r->tree, e->name));
             else
                 changed = changed || (e->mask & IN_Q_OVERFLOW) != 0 ||
-                          (e->len > 0 && is_python(e->name));
+                          (e->len > 0 && is_watched(r->tree, e->name));
         }
     if (changed)
         guaco__timer_start_ms(&r->calm, CALM_MS);

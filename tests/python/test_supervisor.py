@@ -305,6 +305,29 @@ def test_reload_follows_python_files(serve: Start, tmp_path: pathlib.Path) -> No
     assert tree.stop() == 0
 
 
+def test_reload_follows_and_leaves_out_what_globs_say(
+    serve: Start, tmp_path: pathlib.Path
+) -> None:
+    source = tmp_path / "app"
+    (source / "skipped").mkdir(parents=True)
+    tree = serve(
+        *("fake:serve", "--reload", "--reload-dir", str(source)),
+        *("--reload-include", "*.html", "--reload-include", "*.toml"),
+        *("--reload-exclude", "test_*", "--reload-exclude", "skipped"),
+    )
+    url = tree.url()
+    (source / "test_a.py").write_text("")
+    (source / "skipped" / "a.py").write_text("")
+    (source / "a.html").write_text("")
+    tree.read_until("reloaded")
+    assert ask(url)["generation"] == 2
+    (source / "test_b.py").write_text("")
+    (source / "a.toml").write_text("")
+    tree.read_until(r"(?s)(reloaded.*){2}")
+    assert ask(url)["generation"] == 3
+    assert tree.stop() == 0
+
+
 def test_with_reload_a_failing_start_waits_for_a_change(
     serve: Start, tmp_path: pathlib.Path
 ) -> None:

@@ -422,6 +422,8 @@ take_options(struct guest *g, struct guaco__server_options *options,
     int64_t slot = guaco__json_int(g->hello, "meter", -1);
     if (g->meters.slots != NULL && slot >= 0 && slot < GUACO__METER_SLOTS) {
         options->meter = &g->meters.slots[slot];
+        options->crowd = g->meters.crowd;
+        options->crowd_place = (uint32_t)slot;
         options->pulse_fd = g->pulse_fd;
     }
     options->on_exhausted = on_exhausted;

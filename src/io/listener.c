@@ -23,6 +23,7 @@
 enum {
     BATCH = 64, /* accepted in one turn: open connections wait too */
     REST_MS = 100,
+    YIELD_MS = 1,
 };
 
 static bool
@@ -46,6 +47,19 @@ rest(struct guaco__listener *listener, int error)
     guaco__timer_start_ms(&listener->rest, REST_MS);
 }
 
+/* Leave what waits to the others for a moment. */
+static bool
+yields(struct guaco__listener *listener)
+{
+    if (listener->may_accept == NULL || listener->has_yielded ||
+        listener->may_accept(listener))
+        return false;
+    listener->has_yielded = true;
+    if (guaco__watch_set(&listener->watch, 0) == GUACO_OK)
+        guaco__timer_start_ms(&listener->rest, YIELD_MS);
+    return true;
+}
+
 static void
 on_readable(struct guaco__watch *watch, unsigned events)
 {
@@ -56,9 +70,12 @@ on_readable(struct guaco__watch *watch, unsigned events)
     for (int i = 0; i < BATCH && !listener->is_paused; i++) {
         struct sockaddr_storage from = {0};
         socklen_t len = sizeof(from);
+        if (yields(listener))
+            return;
         int fd = accept4(listener->fd, (struct sockaddr *)&from, &len,
                          SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+        listener->has_yielded = false;
         if (fd >= 0) {
             listener->is_starved = false;
             listener->on_accept(listener, fd, &from);

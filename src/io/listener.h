@@ -27,15 +27,21 @@ struct guaco__listener;
 typedef void guaco__accept_fn(struct guaco__listener *listener, int fd,
                               const struct sockaddr_storage *from);
 
+/* Whether the owner wants a connection now; if not, other processes that listen
+ * on the same socket have YIELD_MS to take it. */
+typedef bool guaco__may_accept_fn(const struct guaco__listener *listener);
+
 struct guaco__listener {
     struct guaco__watch watch; /* private, as all but fd and family */
     struct guaco__timer rest;
     const struct guaco_log *log;
     guaco__accept_fn *on_accept;
-    int fd;     /* -1 once closed */
-    int family; /* AF_INET, AF_INET6 or AF_UNIX */
+    guaco__may_accept_fn *may_accept; /* the owner's to set; NULL: always */
+    int fd;                           /* -1 once closed */
+    int family;                       /* AF_INET, AF_INET6 or AF_UNIX */
     bool is_paused;
-    bool is_starved; /* no descriptor was left; told in the log */
+    bool is_starved;  /* no descriptor was left; told in the log */
+    bool has_yielded; /* the next connection is taken in any case */
 };
 
 /*

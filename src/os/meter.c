@@ -9,13 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define METER_MAGIC "guacomt2" /* changes with the layout */
+#define METER_MAGIC "guacomt3" /* changes with the layout */
 #define METER_SHM   "guaco-meter"
 #define LOOKS       8 /* before a call that keeps changing is given up */
 
 struct meters {
     _Alignas(64) char magic[8];
     uint64_t bytes;
+    _Alignas(64) _Atomic uint32_t crowd[GUACO__METER_SLOTS];
     _Atomic uint64_t restarts[GUACO__METER_REASONS];
     struct guaco__meter_counts retired;
     struct guaco__meter slots[GUACO__METER_SLOTS];
@@ -44,6 +45,7 @@ set(struct guaco__meters *meters)
 
     meters->retired = &m->retired;
     meters->restarts = m->restarts;
+    meters->crowd = m->crowd;
     meters->slots = m->slots;
 }
 
@@ -98,6 +100,7 @@ guaco__meters_close(struct guaco__meters *meters)
     guaco__shm_close(&meters->shm);
     meters->retired = NULL;
     meters->restarts = NULL;
+    meters->crowd = NULL;
     meters->slots = NULL;
 }
 
@@ -140,6 +143,7 @@ guaco__meters_give(struct guaco__meters *meters, int index)
 
     struct guaco__meter *m = &meters->slots[index];
     assert(atomic_load(&m->pid) != 0);
+    atomic_store(&meters->crowd[index], 0);
     add_counts(meters->retired, &m->counts);
     memset((char *)m + sizeof m->pid, 0, sizeof *m - sizeof m->pid);
     atomic_store(&m->pid, 0); /* last: it may be taken from here on */

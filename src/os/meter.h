@@ -88,6 +88,9 @@ struct guaco__meters {
     struct guaco__meter_counts *retired; /* the supervisor's to write */
     _Atomic uint64_t *restarts; /* too: GUACO__METER_REASONS of its own */
     struct guaco__meter *slots;
+    /* How many connections each process has, plus one; 0: it accepts none.
+     * Close together, since all look at all. */
+    _Atomic uint32_t *crowd;
 };
 
 /* Make them.  Returns 0 or GUACO_E_IO. */

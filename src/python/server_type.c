@@ -189,6 +189,8 @@ take_meter(ServerObject *self, PyObject *hooks,
         return -1;
     }
     into->meter = &self->meters.slots[index];
+    into->crowd = self->meters.crowd;
+    into->crowd_place = (uint32_t)index;
     into->pulse_fd = extra_fd(hooks, "pulse", -1);
     return PyErr_Occurred() ? -1 : 0;
 }

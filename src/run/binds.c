@@ -163,7 +163,7 @@ describe(struct guaco__bind *bind, const struct address *a)
  * A port that another program holds with SO_REUSEPORT could be joined without
  * noticing.  So the first socket is bound without that option, which is refused
  * while anybody listens there, and chooses the port where it is 0; with one
- * slot it is also the one that is used.
+ * slot, or one socket for all, it is also the one that is used.
  */
 static int
 add_tcp(struct guaco__binds *binds, struct guaco__bind *bind, const char *text,
@@ -184,8 +184,9 @@ add_tcp(struct guaco__binds *binds, struct guaco__bind *bind, const char *text,
     }
     describe(bind, &a);
     assert(bind->fd_count == 0);
-    if (binds->slots == 1) {
+    if (binds->slots == 1 || !binds->is_divided) {
         bind->fds[0] = first;
+        bind->is_shared = !binds->is_divided;
         bind->fd_count = 1;
         return GUACO_OK;
     }

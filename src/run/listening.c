@@ -117,6 +117,7 @@ guaco__listening_open(struct tree *tree, struct guaco_error *err)
     guaco__binds_init(&tree->binds, guaco__tree_worker_count(tree, "workers"),
                       (int)guaco__options_number(o, "backlog"));
     tree->binds.has_tls = tree->has_tls;
+    tree->binds.is_divided = guaco__options_number(o, "reuse-port") != 0;
     tree->binds.inherited = &tree->inherited;
     if (rc == GUACO_OK)
         rc = bind_options(tree, err);

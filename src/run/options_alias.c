@@ -80,7 +80,6 @@ const struct guaco__option_alias guaco__alias_table[] = {
           "what the application speaks is seen (--interface)", G),
     NOTED("limit-request-field-size", 0, WEB, "BYTES",
           "--limit-head-bytes holds for the whole head", G),
-    NOTED("reuse-port", 0, WEB, NULL, "the workers share sockets anyway", G),
     NOTED("no-sendfile", 0, WEB, NULL,
           "files leave by sendfile where the connection allows it", G),
     NOTED("worker-tmp-dir", 0, WEB, "FOLDER",

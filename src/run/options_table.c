@@ -67,6 +67,10 @@ const struct guaco__option guaco__option_table[] = {
           "listen on an inherited socket"),
     COUNT("backlog", WEB, "N", "2048", 1, 65535,
           "connections that the kernel queues for each socket"),
+    FLAG("reuse-port", WEB, "false",
+         "a socket for each worker, among which the kernel divides "
+         "connections by chance; else the worker with the fewest takes the "
+         "next"),
 
     /* ---- TLS ---- */
     LIST("ssl-certfile", WEB, "FILE",

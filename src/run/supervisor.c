@@ -220,6 +220,20 @@ next_failed(struct slot *slot, const char *why)
     guaco__timer_start_ms(&tree->renewals, REST_MS);
 }
 
+/* Whether a predecessor that was told to drain has not yet said that it does. */
+static bool
+old_ones_take_work(const struct tree *tree)
+{
+    const struct worker *w;
+
+    EACH_WORKER(tree, w)
+    if ((w->slot->role == ROLE_WEB || w->slot->role == ROLE_TASKS) &&
+        w->state == WORKER_DRAINING && !w->has_stopped &&
+        w->generation != tree->generation)
+        return true;
+    return false;
+}
+
 /* Start the successor in the next slot that wants one; one at a time, so that a
  * broken version costs one worker, not all. */
 void
@@ -246,7 +260,7 @@ guaco__tree_replace(struct tree *tree)
         }
         return;
     }
-    if (tree->is_reloading)
+    if (tree->is_reloading && !old_ones_take_work(tree))
         end_reload(tree, NULL);
 }
 
@@ -402,6 +416,8 @@ slot_ended(struct slot *slot, struct worker *worker,
     } else if (is_now) {
         slot_died(slot, worker, end);
     }
+    if (tree->is_reloading)
+        guaco__tree_replace(tree);
 }
 
 /* A worker drains by itself (--limit-max-requests): its successor starts on

@@ -72,8 +72,9 @@ struct worker {
     struct guaco__timer lifetime; /* --worker-lifetime */
     unsigned generation;
     uint64_t start_ns;
-    int meter;     /* its slot of tree->meters; -1: none */
-    bool has_told; /* the reason of its failure */
+    int meter;        /* its slot of tree->meters; -1: none */
+    bool has_told;    /* the reason of its failure */
+    bool has_stopped; /* it takes nothing new any more */
 };
 
 /* A place for a worker; lives as long as the tree. */

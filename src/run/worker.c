@@ -295,6 +295,9 @@ take_message(struct worker *w, const struct guaco__json *message)
     } else if (strcmp(event, "queues") == 0) {
         guaco__keepers_add(w->tree, guaco__json_get(message, "queues"));
     } else if (strcmp(event, "draining") == 0) {
+        w->has_stopped = true;
+        if (w->state == WORKER_DRAINING) /* as it was told to */
+            guaco__tree_replace(w->tree);
         if (w->state != WORKER_READY)
             return;
         w->state = WORKER_DRAINING;

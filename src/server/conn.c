@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "io/tls.h"
+#include "server/metering.h"
 #include "server/h2_conn.h"
 #include "server/request.h"
 #include "server/websocket.h"
@@ -678,6 +679,7 @@ guaco__conn_open(struct guaco__server *server, int fd,
     guaco__list_push(&server->conns, &c->link);
     server->stats.connections++;
     server->stats.connections_open++;
+    guaco__metering_crowd(server);
     if (proxies->reads_protocol)
         enter(c, GUACO__CONN_PROXY, GUACO__DEADLINE_HEAD);
     else

@@ -7,6 +7,8 @@
 
 #include "os/meter.h"
 
+enum { CROWD_GAP_MAX = 64 };
+
 /*
  * The supervisor looks after the loops of its tree only while one of them
  * moves: whoever begins to move while nobody is watched says so, once.
@@ -52,8 +54,42 @@ guaco__metering_stop(struct guaco__server *server)
     if (server->options.meter == NULL)
         return;
     guaco__loop_set_pulse(server->loop, NULL);
+    guaco__metering_crowd(server);
     on_idle(server);
     guaco__metering_turn(server);
+}
+
+void
+guaco__metering_crowd(struct guaco__server *server)
+{
+    bool accepts =
+        server->state == GUACO__SERVER_OPEN && !server->accepting_is_paused;
+
+    if (server->options.crowd != NULL)
+        atomic_store_explicit(
+            &server->options.crowd[server->options.crowd_place],
+            accepts ? server->stats.connections_open + 1 : 0,
+            memory_order_relaxed);
+}
+
+/* The places are taken from the first on, and few: looking ends behind a run of
+ * free ones. */
+bool
+guaco__metering_may_accept(const struct guaco__server *server)
+{
+    const _Atomic uint32_t *crowd = server->options.crowd;
+    uint32_t own = server->stats.connections_open + 1;
+    unsigned free_run = 0;
+
+    for (uint32_t i = 0;
+         crowd != NULL && i < GUACO__METER_SLOTS && free_run < CROWD_GAP_MAX;
+         i++) {
+        uint32_t other = atomic_load_explicit(&crowd[i], memory_order_relaxed);
+        free_run = other == 0 ? free_run + 1 : 0;
+        if (other != 0 && own > other + other / 16)
+            return false;
+    }
+    return true;
 }
 
 static void

@@ -16,6 +16,12 @@
 void guaco__metering_start(struct guaco__server *server);
 void guaco__metering_stop(struct guaco__server *server);
 
+/* Say how many connections we have, or that we accept none. */
+void guaco__metering_crowd(struct guaco__server *server);
+
+/* Whether nobody in the crowd has clearly fewer connections. */
+bool guaco__metering_may_accept(const struct guaco__server *server);
+
 /* The end of a turn. */
 void guaco__metering_turn(struct guaco__server *server);
 

@@ -410,6 +410,7 @@ set_accepting(struct guaco__server *server, bool is_on)
                        "a listener does not go on: %s", err.text);
     }
     server->accepting_is_paused = !is_on;
+    guaco__metering_crowd(server);
 }
 
 /* The owner of a listener: the server's, by its index. */
@@ -418,6 +419,13 @@ struct listening {
     struct guaco__server *server;
     bool is_tls;
 };
+
+static bool
+may_accept(const struct guaco__listener *listener)
+{
+    return guaco__metering_may_accept(
+        ((const struct listening *)(const void *)listener)->server);
+}
 
 static void
 on_accept(struct guaco__listener *listener, int fd,
@@ -464,6 +472,7 @@ listen_on(struct guaco__server *server, int fd, bool is_tls,
         free(listening);
         return rc;
     }
+    listening->listener.may_accept = may_accept;
     server->listeners[server->listener_count++] = &listening->listener;
     if (server->state != GUACO__SERVER_OPEN || server->accepting_is_paused)
         return GUACO_OK;
@@ -530,6 +539,7 @@ guaco__server_start(struct guaco__server *server, struct guaco_error *err)
         }
     }
     server->state = GUACO__SERVER_OPEN;
+    guaco__metering_crowd(server);
     return GUACO_OK;
 }
 
@@ -597,6 +607,7 @@ guaco__server_conn_ended(struct guaco__server *server)
 
     assert(server->stats.connections_open > 0);
     server->stats.connections_open--;
+    guaco__metering_crowd(server);
     /* a little hysteresis: not one accept for each close */
     if (server->accepting_is_paused && server->state == GUACO__SERVER_OPEN &&
         server->stats.connections_open <= most - 1 - most / 64)

@@ -97,6 +97,10 @@ struct guaco__server_options {
                                    (true) */
     struct guaco__meter *meter; /* counts and shows what is served; outlives
                                    the server (NULL: nowhere) */
+    /* Beside it: the connections of all who accept on the same sockets, and our
+     * place there (os/meter.h); the one with the fewest takes the next. */
+    _Atomic uint32_t *crowd;
+    uint32_t crowd_place;
     int pulse_fd;    /* an eventfd: told when the loop begins to move and nobody
                      watches (-1); borrowed */
     bool ws_deflate; /* negotiate permessage-deflate (true) */

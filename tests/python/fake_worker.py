@@ -13,6 +13,7 @@ On "listen" it takes sockets, on "logs" other log files.  On the line "die" it k
 """
 
 import array
+import contextlib
 import json
 import os
 import pathlib
@@ -34,7 +35,8 @@ if (path := pathlib.Path(mode)).exists():
 
 
 def send(**event: object) -> None:
-    channel.send(json.dumps(event).encode())
+    with contextlib.suppress(OSError):  # the supervisor may be gone
+        channel.send(json.dumps(event).encode())
 
 
 def about() -> bytes:
@@ -102,6 +104,7 @@ def obey() -> None:
         os.dup2(fds[0], 2)
         os.write(fds[1], b"reopened\n")
     elif not draining:
+        send(event="draining")
         drain()
 
 

@@ -226,6 +226,28 @@ def test_the_page_is_openmetrics(serve: Start, tmp_path: pathlib.Path) -> None:
     assert tree.stop() == 0
 
 
+def test_connections_are_shared_out_evenly(
+    serve: Start, tmp_path: pathlib.Path
+) -> None:
+    tree = serve("-w", "4")
+    host, _, port = tree.url().removeprefix("http://").rpartition(":")
+    opened = [socket.create_connection((host, int(port))) for _ in range(64)]
+    try:
+        for one in opened:
+            one.settimeout(DEADLINE_S)
+            one.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        for one in opened:
+            assert one.recv(4096).startswith(b"HTTP/1.1 200")
+        workers = json.loads(admin(tmp_path / "admin", "/-/status")[2])["workers"]
+        counts = [worker["connections"] for worker in workers]
+        assert sum(counts) == 64
+        assert max(counts) - min(counts) <= 4, counts
+    finally:
+        for one in opened:
+            one.close()
+    assert tree.stop() == 0
+
+
 # ---- guaco top
 
 

@@ -39,7 +39,8 @@ def serve(start: Start, python: str, tmp_path: pathlib.Path) -> Start:
             target,
             "--python",
             python,
-            *(() if command == "work" else ("--bind", "127.0.0.1:0")),
+            # The fake workers do not share a socket fairly.
+            *(() if command == "work" else ("--bind", "127.0.0.1:0", "--reuse-port")),
             *options,
             env={"FAKE_STORE": f"sqlite:///{tmp_path / 'q.db'}"},
         )

@@ -130,7 +130,7 @@ def test_a_new_one_with_other_workers_serves_all_sockets(
     settings.write_text("[tool.guaco]\nworkers = 3\n")
     tree = start(
         *("guaco", "serve", "fake:serve", "--python", python),
-        *("--bind", "127.0.0.1:0"),
+        *("--bind", "127.0.0.1:0", "--reuse-port"),
     )
     url = tree.url()
     pid = tree.pid

@@ -21,6 +21,7 @@ setup(void **state)
     (void)state;
     folder_make();
     guaco__binds_init(&binds, 3, 16);
+    binds.is_divided = true;
     return 0;
 }
 
@@ -146,6 +147,20 @@ what_is_no_address_is_refused(void **state)
     assert_int_equal(binds.count, 0);
 }
 
+static void
+undivided_one_socket_is_all_slots(void **state)
+{
+    (void)state;
+    binds.is_divided = false;
+    assert_int_equal(guaco__binds_add(&binds, "127.0.0.1:0", &err), GUACO_OK);
+    assert_int_equal(guaco__binds_fd(&binds, 0, 0),
+                     guaco__binds_fd(&binds, 0, 2));
+    assert_false(guaco__binds_is_own(&binds, 0));
+    assert_int_equal(guaco__binds_grow(&binds, 5, &err), GUACO_OK);
+    assert_int_equal(guaco__binds_fd(&binds, 0, 0),
+                     guaco__binds_fd(&binds, 0, 4));
+}
+
 /* Also where the first was made for one slot, and so without SO_REUSEPORT. */
 static void
 more_slots_join_the_same_port(void **state)
@@ -154,6 +169,7 @@ more_slots_join_the_same_port(void **state)
 
     (void)state;
     guaco__binds_init(&one, 1, 16);
+    one.is_divided = true;
     assert_int_equal(guaco__binds_add(&one, "127.0.0.1:0", &err), GUACO_OK);
     char address[FOLDER_PATH_MAX + 8];
     snprintf(address, sizeof address, "unix:%s", folder_path("s"));
@@ -191,6 +207,7 @@ main(void)
         T(an_inherited_socket_is_taken_by_its_number),
         T(a_scheme_before_an_address_chooses_tls),
         T(what_is_no_address_is_refused),
+        T(undivided_one_socket_is_all_slots),
         T(more_slots_join_the_same_port),
         T(without_memory_nothing_is_bound),
     };

@@ -10,6 +10,7 @@ from guaco._core import (
 )
 
 if TYPE_CHECKING:
+    from guaco import profile
     from guaco._queue_batch import BatchTask
     from guaco._queue_compose import Chord, Group, ResultGroup, chord, group
     from guaco._queue_crontab import Crontab, crontab
@@ -79,6 +80,7 @@ __all__ = [
     "chord",
     "crontab",
     "current_task",
+    "profile",
     "group",
     "run",
 ]
@@ -125,6 +127,10 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "profile":
+        import guaco.profile
+
+        return guaco.profile
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

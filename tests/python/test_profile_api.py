@@ -129,6 +129,12 @@ def test_a_program_ends_while_it_records(tmp_path):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_the_module_comes_when_it_is_asked_for():
+    code = "import guaco; print('guaco.profile' in __import__('sys').modules, guaco.profile.attach)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert re.match(r"False <function attach at ", done.stdout), done.stderr
+
+
 # ---- another process -------------------------------------------------------------------
 
 

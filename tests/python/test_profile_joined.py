@@ -317,6 +317,32 @@ def test_no_privilege_is_needed(exe, tmp_path):
         server.stderr.close()
 
 
+WSGI = """
+import time
+def lost():
+    end = time.perf_counter() + 0.005
+    while time.perf_counter() < end:
+        sum(range(50))
+def app(environ, start_response):
+    lost()
+    start_response("200 OK", [])
+    return [b"x"]
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_requests_of_wsgi_are_unrouted(exe, start, tmp_path, threads):
+    (tmp_path / "old.py").write_text(WSGI)
+    server = start(
+        "guaco", "serve", "old:app", "--threads", str(threads), "--port", "0",
+        "--no-access-log", "--profile-socket", "o.sock",
+    )
+    with Load(server.url(), "/a", "/b"):
+        done = profile(exe, "--socket", tmp_path / "o.sock", "-s", 1, "-n", "--route", "unrouted")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shares(done.stdout)["request unrouted", "lost"] > 20
+
+
 @pytest.mark.parametrize("kind", ["thread", "process", "async"])
 def test_each_sample_has_its_task(exe, start, tmp_path, kind):
     (tmp_path / "jobs.py").write_text(TASKS)

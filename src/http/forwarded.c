@@ -170,11 +170,13 @@ x_proto(struct guaco__forwarded *out, struct guaco_slice list)
     return NULL;
 }
 
-/* X-Forwarded-Ssl: on, as older proxies say it. */
+/* X-Forwarded-Ssl: on, or X-Forwarded-Protocol: ssl, as older proxies say it. */
 static const char *
 x_ssl(struct guaco__forwarded *out, struct guaco_slice value)
 {
-    bool is_on = guaco__equals_lower(value, GUACO_SLICE("on"));
+    bool is_on = guaco__equals_lower(value, GUACO_SLICE("on")) ||
+                 guaco__equals_lower(value, GUACO_SLICE("ssl")) ||
+                 guaco__equals_lower(value, GUACO_SLICE("https"));
 
     return x_proto(out, is_on ? GUACO_SLICE("https") : GUACO_SLICE("http"));
 }
@@ -239,7 +241,8 @@ x_field(struct walk *walk, struct guaco__forwarded *out,
         return x_for(walk, field->value);
     if (guaco_slice_equals(name, GUACO_SLICE("proto")))
         return x_proto(out, field->value);
-    if (guaco_slice_equals(name, GUACO_SLICE("ssl")))
+    if (guaco_slice_equals(name, GUACO_SLICE("ssl")) ||
+        guaco_slice_equals(name, GUACO_SLICE("protocol")))
         return x_ssl(out, field->value);
     if (guaco_slice_equals(name, GUACO_SLICE("host")))
         return x_host(out, field->value);

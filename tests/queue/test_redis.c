@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "guaco/key.h"
 #include "guaco/worker.h"
 #include "os/clock.h"
 #include "redis_proxy.h"
@@ -376,6 +377,106 @@ a_server_that_lost_its_scripts_gets_them_again(void **state)
     assert_int_equal(fixture_stats(f).waiting, 2);
 }
 
+/* ---- large things ---- */
+
+#define LARGE 12
+
+static void
+count_row(void *ctx, const struct guaco_task_info *info)
+{
+    size_t *count = ctx;
+
+    assert_int_equal(info->task.body.len, GUACO_TASK_BODY_MAX);
+    assert_int_equal(info->task.body.at[0], (char)*count);
+    (*count)++;
+}
+
+static void
+count_key(void *ctx, struct guaco_slice key, struct guaco_slice value)
+{
+    size_t *count = ctx;
+
+    assert_int_equal(key.at[0], 'a' + (char)*count);
+    assert_int_equal(value.len, GUACO_TASK_BODY_MAX * 3);
+    (*count)++;
+}
+
+/* All tasks, however many claims that takes. */
+static void
+claim_all(struct fixture *f, uint64_t *last)
+{
+    struct guaco__row rows[LARGE];
+
+    for (uint32_t n = 0; n < LARGE;) {
+        struct guaco__op op = {.kind = GUACO__OP_CLAIM,
+                               .claim = {.queue = task.queue,
+                                         .owner = f->owner,
+                                         .max = LARGE - n,
+                                         .rows = rows}};
+        assert_int_equal(guaco__front_run_one(f->broker, &op, NULL), GUACO_OK);
+        assert_true(op.claim.count > 0);
+        for (uint32_t i = 0; i < op.claim.count; i++) {
+            assert_true(rows[i].id > *last);
+            *last = rows[i].id;
+            assert_true(rows[i].envelope.len > GUACO_TASK_BODY_MAX);
+            fixture_free_row(&rows[i]);
+        }
+        n += op.claim.count;
+    }
+}
+
+static void
+large_tasks_results_and_keys_pass_whole(void **state)
+{
+    struct fixture *f = *state;
+    char *large = calloc(1, GUACO_RESULT_BODY_MAX);
+    struct guaco_news news;
+    size_t count = 0;
+    uint64_t last = 0;
+
+    assert_non_null(large);
+    for (int i = 0; i < LARGE; i++) {
+        large[0] = (char)i;
+        fixture_put_task(
+            f, (struct guaco_task){.body = {large, GUACO_TASK_BODY_MAX}});
+    }
+    assert_int_equal(guaco_broker_list(f->broker, task.queue,
+                                       GUACO_TASK_WAITING, 0, 100, count_row,
+                                       &count, NULL),
+                     GUACO_OK);
+    assert_int_equal(count, LARGE);
+    claim_all(f, &last);
+
+    struct guaco__op op = {.kind = GUACO__OP_FINISH,
+                           .finish = {.owner = f->owner,
+                                      .id = last,
+                                      .attempt = 1,
+                                      .state = GUACO_TASK_DONE,
+                                      .keep = true,
+                                      .ttl_s = 60,
+                                      .body = {large, GUACO_RESULT_BODY_MAX}}};
+    assert_int_equal(guaco__front_run_one(f->broker, &op, NULL), GUACO_OK);
+    assert_int_equal(guaco_broker_read(f->broker, last, 0, true, &news, NULL),
+                     GUACO_OK);
+    assert_int_equal(news.result->body.len, GUACO_RESULT_BODY_MAX);
+    assert_memory_equal(news.result->body.at, large, GUACO_RESULT_BODY_MAX);
+    guaco_news_release(&news);
+
+    const struct guaco_slice value = {large, GUACO_TASK_BODY_MAX * 3};
+    for (char c = 'a'; c <= 'd'; c++) {
+        bool was;
+        assert_int_equal(guaco_key_put(f->broker, (struct guaco_slice){&c, 1},
+                                       value, 0, false, &was, NULL),
+                         GUACO_OK);
+    }
+    count = 0;
+    assert_int_equal(guaco_key_list(f->broker, TEXT(""), TEXT(""), 100,
+                                    count_key, &count, NULL),
+                     GUACO_OK);
+    assert_int_equal(count, 4);
+    free(large);
+}
+
 /* ---- another server ---- */
 
 static void
@@ -660,6 +761,7 @@ main(int argc, char **argv)
         TEST(an_idle_worker_is_woken_after_its_connections_were_cut),
         TEST(what_is_more_than_our_own_can_take_wakes_others),
         TEST(who_waits_hears_after_a_fork),
+        TEST(large_tasks_results_and_keys_pass_whole),
         TEST(a_server_that_lost_its_scripts_gets_them_again),
         cmocka_unit_test(a_server_that_comes_back_has_all_and_wakes_who_waits),
         cmocka_unit_test(a_server_that_is_gone_is_an_error_in_time),

@@ -36,6 +36,7 @@ HERE = Path(__file__).resolve().parent
 VERSIONS = ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
 PY_SPY = "py-spy==0.4.3"
 AUSTIN = "austin-dist==4.0.0"
+MOJO = "austin-python"  # reads what Austin writes
 DEPTHS = [*range(5, 40), 60, 67, 68, 69, 70, 71, 100, 104, 105, 106, 107, 108, 140]
 CPUS = sorted(os.sched_getaffinity(0))
 
@@ -125,6 +126,16 @@ def austin() -> str | None:
     return str(copy) if works else None
 
 
+def written(name: str, out: Path) -> str:
+    """What a profiler left in its file, as folded lines."""
+    if name != "austin" or not out.exists():
+        return out.read_text(errors="replace") if out.exists() else ""
+    reader = peers.with_packages(sys.executable, [MOJO]).parent / "mojo2austin"
+    text = out.with_suffix(".txt")
+    subprocess.run([reader, out, text], check=True, capture_output=True)
+    return text.read_text(errors="replace")
+
+
 def commands(guaco: str, rate: int, seconds: float, out: Path) -> dict[str, list[str] | None]:
     """How each profiler is started; PID stands for the process."""
     spy = str(peers.with_packages(sys.executable, [PY_SPY]).parent / "py-spy")
@@ -183,8 +194,7 @@ def peer_rows(guaco: str, python: str, rate: int, seconds: float) -> Iterator[tu
             out.unlink(missing_ok=True)
             with target(python, "calls", 12) as process:
                 used, said = run_peer(words, process.pid)
-            text = out.read_text(errors="replace") if out.exists() else said
-            yield name, used, *read_folded(name, text)
+            yield name, used, *read_folded(name, written(name, out) or said)
 
 
 # ---- cost --------------------------------------------------------------------------
@@ -264,8 +274,7 @@ def rate_rows(options: argparse.Namespace, python: str, version: str) -> None:
         with tempfile.TemporaryDirectory() as folder, target(python, "calls", 12) as process:
             out = Path(folder) / "out"
             run_peer([str(out) if w == "/dev/null" else w for w in words], process.pid)
-            text = out.read_text(errors="replace") if out.exists() else ""
-            row += f" {read_folded('austin', text)[0] / 2:.0f} |"
+            row += f" {read_folded('austin', written('austin', out))[0] / 2:.0f} |"
     else:
         row += " does not run here |"
     print(row, flush=True)

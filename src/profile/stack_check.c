@@ -151,17 +151,17 @@ believe(struct call_site *site, const struct function *function,
 
 static bool
 pair_look_up(struct guaco__stack_world *world, const struct slot *caller,
-             const struct slot *callee, bool may_believe)
+             const struct slot *callee, bool may_believe,
+             struct call_site **found)
 {
     struct call_site *site = site_get(world, caller, true);
+
+    *found = site;
     struct function *function = function_get(world, callee->function);
     if (site == NULL || function == NULL)
         return false;
-    if (agrees(site, function, callee)) {
-        if (site->doubts < DOUBTS_MAX) /* once believed, always */
-            site->doubts = 0;
+    if (agrees(site, function, callee))
         return true;
-    }
     if (site->doubts == DOUBTS_MAX)
         return function->code == callee->code->address;
     /* Specialised anew, or another function at the same address. */
@@ -172,23 +172,28 @@ pair_look_up(struct guaco__stack_world *world, const struct slot *caller,
            (may_believe && believe(site, function, callee));
 }
 
-/* Most pairs of a sample were there in the one before. */
+/* Most pairs of a sample were there in the one before.  Each that is true ends
+ * the row of doubts about its site. */
 static bool
 pair_check(struct guaco__stack_world *world, const struct slot *caller,
            const struct slot *callee, bool may_believe)
 {
     uint64_t key = caller->instruction * 31 + (callee->function >> 4);
     struct proven *proven = &world->proven[key % PROVEN_SLOTS];
+    struct call_site *site = proven->site;
 
     if (!is_inside(caller))
         return false;
-    if (proven->instruction == caller->instruction &&
-        proven->function == callee->function && proven->callee == callee->code)
-        return true;
-    if (!pair_look_up(world, caller, callee, may_believe))
-        return false;
-    *proven =
-        (struct proven){caller->instruction, callee->function, callee->code};
+    if (site == NULL || proven->instruction != caller->instruction ||
+        proven->function != callee->function ||
+        proven->callee != callee->code) {
+        if (!pair_look_up(world, caller, callee, may_believe, &site))
+            return false;
+        *proven = (struct proven){caller->instruction, callee->function,
+                                  callee->code, site};
+    }
+    if (site->doubts < DOUBTS_MAX) /* once believed, always */
+        site->doubts = 0;
     return true;
 }
 

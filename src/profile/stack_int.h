@@ -39,7 +39,7 @@ struct function {
 /* A specialised instruction whose guess fails falls back without being
  * rewritten at once, so a call site can truly call another function than it
  * names.  A torn copy does not show the same site so several times in a row. */
-#define DOUBTS_MAX 3
+#define DOUBTS_MAX 6
 
 struct call_site {
     uint64_t address;
@@ -52,6 +52,7 @@ struct call_site {
 struct proven {
     uint64_t instruction, function;
     const struct guaco__code *callee;
+    struct call_site *site;
 };
 #define PROVEN_SLOTS     512
 #define GENERATOR_SLOTS  1024

@@ -26,19 +26,12 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    Protocol,
-    TypeVar,
-    overload,
-)
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from guaco import trace
 from guaco._core import Broker, Error, Seal, ids_reserve, task_members
-from guaco._queue_batch import SIZE_MAX, BatchTask, argument_of
+from guaco._queue_batch import BatchTask, argument_of
 from guaco._queue_command import Commands
 from guaco._queue_compose import (
     Chord,
@@ -65,10 +58,12 @@ from guaco._queue_errors import (
     TaskLocked,
     TaskTimeout,
 )
+from guaco._queue_hooks import Hooks
 from guaco._queue_local import LocalStore
 from guaco._queue_result import Event, EventStream, Mail, Result
 from guaco._queue_lock import Lock, RateLimit
-from guaco._queue_rules import Key, Limit, Rate, Unique
+from guaco._queue_register import Registering
+from guaco._queue_rules import Limit, Unique
 from guaco._queue_run import log
 from guaco._queue_seal import Secret, seal_of
 from guaco._queue_signals import (
@@ -82,15 +77,10 @@ from guaco._queue_signals import (
     SIGNAL_RATE_LIMITED,
     SIGNAL_RETRYING,
     SIGNAL_TIMEOUT,
-    Handler,
-    Signals,
 )
-from guaco._queue_steer import CATCH_UP, Steering
+from guaco._queue_steer import Steering
 from guaco._queue_task import (
-    Expires,
-    P,
     PeriodicTask,
-    R,
     Seconds,
     Task,
     TaskWrapper,
@@ -175,54 +165,9 @@ STATES = {
     "held": 9,
 }
 
-Hook = Callable[..., Any]
-H = TypeVar("H", bound=Hook)
-A = TypeVar("A")
-
 _numbers = itertools.count()
 _queues: weakref.WeakSet[Queue] = weakref.WeakSet()
 """Every queue of the process, for the child of a fork and the workers' role."""
-
-
-class _TaskDecorator(Protocol):
-    @overload
-    def __call__(
-        self, func: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> TaskWrapper[P, R]: ...
-    @overload
-    def __call__(self, func: Callable[P, R], /) -> TaskWrapper[P, R]: ...
-
-
-class _PeriodicDecorator(Protocol):
-    @overload
-    def __call__(
-        self, func: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> PeriodicTask[P, R]: ...
-    @overload
-    def __call__(self, func: Callable[P, R], /) -> PeriodicTask[P, R]: ...
-
-
-class _BatchDecorator(Protocol):
-    @overload
-    def __call__(
-        self, func: Callable[[builtins.list[A]], Coroutine[Any, Any, None]], /
-    ) -> BatchTask[[A], None]: ...
-    @overload
-    def __call__(
-        self, func: Callable[[builtins.list[A]], None], /
-    ) -> BatchTask[[A], None]: ...
-    @overload
-    def __call__(
-        self,
-        func: Callable[
-            [builtins.list[A]], Coroutine[Any, Any, builtins.list[R]]
-        ],
-        /,
-    ) -> BatchTask[[A], R]: ...
-    @overload
-    def __call__(
-        self, func: Callable[[builtins.list[A]], builtins.list[R]], /
-    ) -> BatchTask[[A], R]: ...
 
 
 def _url_of(where: str) -> tuple[str, str]:
@@ -241,7 +186,7 @@ def _absolute(url: str) -> str:
     return f"{head}{os.path.abspath(path)}{mark}{options}"
 
 
-class Queue(Steering, Commands):
+class Queue(Registering, Hooks, Steering, Commands):
     """A queue of tasks in a store.
 
     ``where`` is a URL (``sqlite:///demo.db``, four slashes for an absolute
@@ -261,9 +206,6 @@ class Queue(Steering, Commands):
     zone: the IANA time zone of periodic tasks that name none.
     """
 
-    wrapper_class: ClassVar[type[TaskWrapper[..., Any]]] = TaskWrapper
-    periodic_class: ClassVar[type[PeriodicTask[..., Any]]] = PeriodicTask
-    batch_class: ClassVar[type[BatchTask[..., Any]]] = BatchTask
     result_class: ClassVar[type[Result[Any]]] = Result
 
     def __init__(
@@ -292,13 +234,8 @@ class Queue(Steering, Commands):
         self._broker: Broker | None = None
         self._mail = Mail()
         self._workers: Workers | None = None
-        self._tasks: dict[str, TaskWrapper[..., Any]] = {}
-        self._unnamed: list[TaskWrapper[..., Any]] = []
-        self._signals = Signals()
-        self._startup: dict[str, Hook] = {}
-        self._shutdown: dict[str, Hook] = {}
-        self._pre_execute: dict[str, Hook] = {}
-        self._post_execute: dict[str, Hook] = {}
+        self._init_tasks()
+        self._init_hooks()
         self._local: LocalStore | None = None
         self.immediate = immediate
         self._number = next(_numbers)
@@ -385,152 +322,6 @@ class Queue(Steering, Commands):
     def _context(self, what: str, whose: str | int) -> bytes:
         """Where a payload belongs: it opens nowhere else."""
         return f"{self.name}\0{what}\0{whose}".encode()
-
-    # ---- registering ----
-
-    @overload
-    def task(
-        self, func: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> TaskWrapper[P, R]: ...
-    @overload
-    def task(self, func: Callable[P, R], /) -> TaskWrapper[P, R]: ...
-    @overload
-    def task(
-        self,
-        *,
-        retries: int = 0,
-        retry_delay: Seconds = 0,
-        retry_backoff: float = 1.0,
-        priority: int = 0,
-        expires: Expires | None = None,
-        timeout: Seconds | None = None,
-        context: bool = False,
-        name: str | None = None,
-        retry_delay_max: Seconds | None = None,
-        retry_jitter: float = 0.0,
-        unique: bool | Key | Unique = False,
-        concurrency: int = 0,
-        rate_limit: Rate | None = None,
-        limits: Sequence[Limit] = (),
-    ) -> _TaskDecorator: ...
-
-    def task(
-        self, func: Callable[..., Any] | None = None, **settings: Any
-    ) -> Any:
-        """Make a function, plain or ``async``, a task of this queue.
-
-        retries: runs after the first that failed.
-        retry_delay: seconds (or timedelta) before each; retry_backoff: each
-        delay is so many times the one before, at most retry_delay_max; of
-        each, the part retry_jitter (0 to 1) is random.
-        priority: -1000 to 1000, higher first.
-        expires: not begun later than this after the call (or that datetime).
-        timeout: seconds of a run, then TaskTimeout is raised in it.
-        context: the function gets its Task as the keyword ``task``.
-        name: by which it is stored, behind its module; default: its own.
-        unique: while one waits or runs with this key no other is enqueued:
-        True (the arguments), a format string over the parameters, a function
-        of them, or a Unique.
-        concurrency: so many of them run at a time, on all workers.
-        rate_limit: so many start, "10/m" or (10, 60).
-        limits: Limits with keys of their own.
-        """
-        if func is not None:
-            return self._register(self.wrapper_class, func, settings)
-        return lambda f: self._register(self.wrapper_class, f, settings)
-
-    def periodic_task(
-        self,
-        when: Crontab | str,
-        *,
-        zone: str | None = None,
-        catch_up: str = "skip",
-        **settings: Any,
-    ) -> _PeriodicDecorator:
-        """Make a function without parameters a task that comes by the clock.
-
-        when: ``crontab(...)``, or a spec: five fields as of crontab(5), six
-        with seconds first, "@hourly", "every 10 s".
-        zone: its IANA time zone; default: the queue's.
-        catch_up: what was missed while no worker ran is skipped ("skip"), run
-        once for all ("once"), or each ("all", the last 100).
-        """
-        if catch_up not in CATCH_UP:
-            raise ValueError(f"catch_up is skip, once or all, not {catch_up!r}")
-        spec = when.spec if isinstance(when, Crontab) else when
-        where = zone or self.zone
-        Crontab(spec, where)  # a spec that cannot be read is an error here
-
-        def decorate(func: Callable[..., Any]) -> Any:
-            wrapper = self._register(self.periodic_class, func, settings)
-            if wrapper.rules:
-                raise ValueError("a periodic task has no unique key or limit")
-            assert isinstance(wrapper, PeriodicTask)
-            wrapper.spec = spec
-            wrapper.zone = where
-            wrapper.catch_up = CATCH_UP[catch_up]
-            return wrapper
-
-        return decorate
-
-    def batch_task(
-        self, size: int = 100, **settings: Any
-    ) -> _BatchDecorator:
-        """Make a function of a list a task that is enqueued by its items.
-
-        Calls that wait together are run by one call, at most size of them.
-        It gives None, or a list with the value of each, exceptions for those
-        that failed.  Give it a queue of its own: a worker takes a batch at a
-        time, whatever else is in it.
-        """
-        if not 1 <= size <= SIZE_MAX:
-            raise ValueError(f"size must be 1 to {SIZE_MAX}")
-        if settings.get("context"):
-            raise ValueError("a batch task has no context")
-
-        def decorate(func: Callable[..., Any]) -> Any:
-            wrapper = self._register(self.batch_class, func, settings)
-            assert isinstance(wrapper, BatchTask)
-            wrapper.size = size
-            return wrapper
-
-        return decorate
-
-    def _register(
-        self,
-        cls: type[TaskWrapper[..., Any]],
-        func: Callable[..., Any],
-        settings: dict[str, Any],
-    ) -> TaskWrapper[..., Any]:
-        if isinstance(func, TaskWrapper):
-            func = func.func  # one function may be a task of several queues
-        wrapper = cls(self, func, **settings)
-        if wrapper._module is None:
-            self._unnamed.append(wrapper)
-            return wrapper
-        if wrapper.name in self._tasks:
-            raise ValueError(f"task {wrapper.name!r} is registered already")
-        self._tasks[wrapper.name] = wrapper
-        return wrapper
-
-    def unregister(self, wrapper: TaskWrapper[..., Any]) -> bool:
-        """Forget a task; False if it is not one of this queue."""
-        if wrapper._module is None or self._tasks.get(wrapper.name) is not wrapper:
-            return False
-        del self._tasks[wrapper.name]
-        return True
-
-    def registered(self, name: str) -> TaskWrapper[..., Any]:
-        """The task of that name; QueueError if this process has none."""
-        wrapper = self._tasks.get(name)
-        if wrapper is None:
-            raise QueueError(f"no task {name!r} is registered on {self.name!r}")
-        return wrapper
-
-    @property
-    def tasks(self) -> list[TaskWrapper[..., Any]]:
-        """The registered tasks, periodic ones too, in order."""
-        return list(self._tasks.values())
 
     # ---- enqueuing ----
 
@@ -844,75 +635,6 @@ class Queue(Steering, Commands):
                 "they are left as they are",
                 self.name,
             )
-
-    # ---- hooks and signals ----
-
-    def _call_hooks(self, hooks: dict[str, Hook], *args: Any) -> None:
-        """Call them in order; one that raises stops no other.
-
-        But CancelExecution passes: a pre_execute hook ends the run by it.
-        """
-        for name, hook in tuple(hooks.items()):
-            try:
-                hook(*args)
-            except CancelExecution:
-                raise
-            except Exception:
-                log.exception("hook %s raised", name)
-
-    def _add_hook(
-        self, hooks: dict[str, Hook], name: str | None
-    ) -> Callable[[H], H]:
-        def add(hook: H) -> H:
-            hooks[name or str(getattr(hook, "__name__", repr(hook)))] = hook
-            return hook
-
-        return add
-
-    def on_startup(self, name: str | None = None) -> Callable[[H], H]:
-        """A function to call in each worker thread or process as it begins."""
-        return self._add_hook(self._startup, name)
-
-    def on_shutdown(self, name: str | None = None) -> Callable[[H], H]:
-        """A function to call in each worker thread or process as it ends."""
-        return self._add_hook(self._shutdown, name)
-
-    def pre_execute(self, name: str | None = None) -> Callable[[H], H]:
-        """``hook(task)`` before each run; CancelExecution there cancels it."""
-        return self._add_hook(self._pre_execute, name)
-
-    def post_execute(self, name: str | None = None) -> Callable[[H], H]:
-        """``hook(task, value, exception)`` after each run."""
-        return self._add_hook(self._post_execute, name)
-
-    def remove_hook(self, name_or_hook: str | Hook) -> bool:
-        """Call a hook no longer; False if it is none."""
-        found = False
-        for hooks in (
-            self._startup,
-            self._shutdown,
-            self._pre_execute,
-            self._post_execute,
-        ):
-            for name in [
-                n for n, h in hooks.items() if name_or_hook in (n, h)
-            ]:
-                del hooks[name]
-                found = True
-        return found
-
-    def signal(self, *signals: str) -> Callable[[H], H]:
-        """``handler(signal, task[, exception])`` for signals, or for all."""
-
-        def connect(handler: H) -> H:
-            self._signals.connect(handler, *signals)
-            return handler
-
-        return connect
-
-    def disconnect_signal(self, handler: Handler, *signals: str) -> None:
-        """Undo signal(); without signals, for all of them."""
-        self._signals.disconnect(handler, *signals)
 
     # ---- looking after it ----
 

@@ -5,6 +5,7 @@
 # connections            WebSocket messages and idle connections of gateways
 # http_parser            the request parser alone: bench/http/parser.c
 # queue_core             the queue without Python: bench/queue/core.c
+# queue_redis            the same on a private Redis, its log flushed each second
 # conformance            tests/conformance beside the peers: bench/conformance.py
 #
 # Without an argument all of them run; the arguments go to the program, whose
@@ -18,6 +19,20 @@ release=$PWD/build-release-$tag
 build_folder "$release" "-Dpython=$py" -Dbuildtype=release -Dtests=false
 use_build "$release"
 
+on_redis() {
+    local folder server
+    folder=$(mktemp -d)
+    ninja --quiet -C "$release" bench/bench_queue_core
+    redis-server --port 0 --unixsocket "$folder/redis.sock" --dir "$folder" \
+        --appendonly yes --appendfsync everysec --save "" >/dev/null &
+    server=$!
+    until [ -S "$folder/redis.sock" ]; do sleep 0.05; done
+    "$release/bench/bench_queue_core" "redis+unix://$folder/redis.sock" "$@"
+    kill "$server"
+    wait "$server" || true
+    rm -r "$folder"
+}
+
 run() {
     local name=$1
     shift
@@ -28,6 +43,7 @@ run() {
     http_parser | queue_core)
         ninja --quiet -C "$release" "bench/bench_$name"
         "$release/bench/bench_$name" "$@" ;;
+    queue_redis) on_redis "$@" ;;
     conformance) "$py" bench/conformance.py --python "$tag" "$@" ;;
     profile)
         ninja --quiet -C "$release" bench/bench_profile
@@ -42,7 +58,8 @@ if [ $# != 0 ]; then
     run "$@"
     exit
 fi
-for name in server connections queue loop profile http_parser queue_core; do
+for name in server connections queue loop profile http_parser queue_core \
+    queue_redis; do
     echo "== $name"
     run "$name"
 done

@@ -12,7 +12,9 @@ turn, so that a drift of the machine's speed meets them alike; the minimum and
 the median over the rounds are printed.
 
 Cases: hello (wrk's own two headers), browser (13 headers of a browser),
-pipelined (16 requests a write), starlette (a framework's JSON page).
+pipelined (16 requests a write), starlette (a framework's JSON page), tls (hello
+over TLS), h2c and h2 (hello over HTTP/2 without TLS and with it, by h2load with
+8 connections of 16 streams).
 The floors: F answers a fixed response from C without looking at the request,
 FA makes the ASGI call from C with no loop, no task and no limits.
 """
@@ -26,6 +28,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -70,6 +73,10 @@ class Server:
     command: Callable[[Context, int, str], list[str]]
     packages: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ("3.11", "3.12", "3.13", "3.14", "3.15")
+    # What is added to the command for the cases of SECURE; a server is asked only
+    # for those that stand here.  CERT and KEY stand for the files.
+    more: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    only_more: bool = False  # it has rows in those cases alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,21 +127,52 @@ def guaco(*extra: str) -> Callable[[Context, int, str], list[str]]:
     return command
 
 
+CERT, KEY = "@cert", "@key"
+
+
+def kinds(cert: str, key: str, tls: tuple[str, ...] | None = (), h2: tuple[str, ...] | None = None,
+          h2c: bool = True) -> dict[str, tuple[str, ...]]:
+    """The options of a server whose certificate's are `cert` and `key`: those that are
+    added for HTTP/1 over TLS, and for HTTP/2; None where it has none."""
+    files = (cert, CERT, key, KEY)
+    more = {}
+    if tls is not None:
+        more["tls"] = files + tls
+    if h2 is not None:
+        more["h2"] = files + h2
+        if h2c:
+            more["h2c"] = h2
+    return more
+
+
+def hypercorn(context: Context, port: int, app: str) -> list[str]:
+    return ["-m", "hypercorn", f"apps:{app}", "--bind", f"127.0.0.1:{port}", "--worker-class", "uvloop",
+            "--log-level", "warning"]
+
+
+SSL_FILES = ("--ssl-certfile", "--ssl-keyfile")
+GUACO_KINDS = kinds(*SSL_FILES, h2=())
+
 SERVERS = [
     Server("C floor (F)", "c", lambda c, port, app: ["@floor", str(port)]),
     Server("C floor, ASGI call (FA)", "asgi",
            lambda c, port, app: ["-c", FLOOR_ASGI.format(build=str(c.build), port=port, app=app)]),
     Server("guaco C guest", "c", lambda c, port, app: [
-        "@guaco", "serve", str(guest()), "--bind", f"127.0.0.1:{port}", "--workers", "1", "--no-access-log"]),
-    Server("guaco ASGI", "asgi", guaco()),
+        "@guaco", "serve", str(guest()), "--bind", f"127.0.0.1:{port}", "--workers", "1", "--no-access-log"],
+           more=GUACO_KINDS),
+    Server("guaco ASGI", "asgi", guaco(), more=GUACO_KINDS),
     Server("uvicorn zttp+zuvloop", "asgi", uvicorn("zttp", "zuvloop"),
-           (UVICORN, "zttp==0.0.35", "zuvloop==0.0.17"), ("3.14",)),
+           (UVICORN, "zttp==0.0.35", "zuvloop==0.0.17"), ("3.14",), kinds(*SSL_FILES, h2=("--http2",))),
     Server("uvicorn httptools+uvloop", "asgi", uvicorn("httptools", "uvloop"),
-           (UVICORN, "httptools==0.9.0", "uvloop==0.23.0"), ("3.11", "3.12", "3.13", "3.14")),
-    Server("granian ASGI", "asgi", granian("asgi"), ("granian==2.8.7", "uvloop==0.23.0"), ("3.11", "3.12", "3.13", "3.14")),
+           (UVICORN, "httptools==0.9.0", "uvloop==0.23.0"), ("3.11", "3.12", "3.13", "3.14"), kinds(*SSL_FILES)),
+    Server("granian ASGI", "asgi", granian("asgi"), ("granian==2.8.7", "uvloop==0.23.0"), ("3.11", "3.12", "3.13", "3.14"),
+           kinds("--ssl-certificate", "--ssl-keyfile", ("--http", "1"), ("--http", "2"))),
+    Server("hypercorn", "asgi", hypercorn, ("hypercorn==0.18.0", "uvloop==0.23.0"), ("3.11", "3.12", "3.13", "3.14"),
+           kinds("--certfile", "--keyfile", h2=()), only_more=True),
     Server("fastpysgi ASGI", "asgi", fastpysgi, ("fastpysgi==0.6",), ("3.11", "3.12", "3.13", "3.14")),
-    Server("gunicorn asgi", "asgi", gunicorn("asgi"), ("gunicorn==27.0.1",)),
-    Server("guaco WSGI", "wsgi", guaco()),
+    Server("gunicorn asgi", "asgi", gunicorn("asgi"), ("gunicorn==27.0.1", "h2==4.3.0"),
+           more=kinds("--certfile", "--keyfile", h2=("--http-protocols", "h2,h1"), h2c=False)),
+    Server("guaco WSGI", "wsgi", guaco(), more=GUACO_KINDS),
     Server("guaco WSGI, 4 threads", "wsgi", guaco("--threads", "4")),
     Server("fastpysgi WSGI", "wsgi", fastpysgi, ("fastpysgi==0.6",), ("3.11", "3.12", "3.13", "3.14")),
     Server("granian WSGI", "wsgi", granian("wsgi"), ("granian==2.8.7", "uvloop==0.23.0"), ("3.11", "3.12", "3.13", "3.14")),
@@ -155,7 +193,12 @@ CASES = {
     "browser": ("c", "asgi", "wsgi"),
     "pipelined": ("c", "asgi", "wsgi"),
     "starlette": ("asgi",),
+    "tls": ("c", "asgi", "wsgi"),
+    "h2c": ("c", "asgi", "wsgi"),
+    "h2": ("c", "asgi", "wsgi"),
 }
+SECURE = ("tls", "h2c", "h2")  # of which a server says what it can
+H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 
 def guest() -> Path:
@@ -191,8 +234,18 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def argv_of(server: Server, context: Context, port: int, app: str) -> list[str]:
+def make_certificate(build: Path) -> None:
+    """cert.pem and key.pem, of a curve that every client has."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                    "-days", "30", "-noenc", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+                    "-out", str(build / "cert.pem"), "-keyout", str(build / "key.pem")],
+                   check=True, capture_output=True)
+
+
+def argv_of(server: Server, context: Context, port: int, app: str, case: str) -> list[str]:
     command = server.command(context, port, app)
+    files = {CERT: str(context.build / "cert.pem"), KEY: str(context.build / "key.pem")}
+    command += [files.get(word, word) for word in server.more.get(case, ())]
     if command[0] == "@floor":
         return [str(context.build / "floor"), *command[1:]]
     if command[0] == "@guaco":
@@ -205,10 +258,33 @@ def argv_of(server: Server, context: Context, port: int, app: str) -> list[str]:
     return [python, *command]
 
 
-def answers(port: int, expect: bytes) -> bool:
-    """Whether one plain request is answered with 200 and the body."""
+def speaks_h2(port: int, case: str) -> bool:
+    """Whether HTTP/2's preface is answered with SETTINGS."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as s:
+        with connect(port, case) as s:
+            s.sendall(H2_PREFACE)
+            return s.recv(9)[3:4] == b"\x04"
+    except OSError:
+        return False
+
+
+def connect(port: int, case: str) -> socket.socket:
+    plain = socket.create_connection(("127.0.0.1", port), timeout=2)
+    if case not in ("tls", "h2"):
+        return plain
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2" if case == "h2" else "http/1.1"])
+    return context.wrap_socket(plain)
+
+
+def answers(port: int, expect: bytes, case: str) -> bool:
+    """Whether one request is answered with 200 and the body."""
+    if case in ("h2c", "h2"):
+        return speaks_h2(port, case)
+    try:
+        with connect(port, case) as s:
             s.sendall(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
             s.settimeout(2)
             data = b""
@@ -232,12 +308,12 @@ def running(server: Server, context: Context, case: str) -> Iterator[tuple[int, 
                               check=True, capture_output=True, text=True).stdout.strip()
         env["PYTHONPATH"] += os.pathsep + site
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(["taskset", "-c", "0", *argv_of(server, context, port, app)], cwd=HERE, env=env,
+        process = subprocess.Popen(["taskset", "-c", "0", *argv_of(server, context, port, app, case)], cwd=HERE, env=env,
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
             deadline = time.monotonic() + 20
             expect = b'"world"' if case == "starlette" else b"Hello"
-            while not answers(port, expect):
+            while not answers(port, expect, case):
                 if process.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
                     print(f"{server.name}: does not answer:\n{log.read()[-2000:].decode(errors='replace')}",
@@ -255,9 +331,24 @@ def running(server: Server, context: Context, case: str) -> Iterator[tuple[int, 
             process.wait()
 
 
+def load_h2(port: int, case: str, seconds: int) -> tuple[int, float, str]:
+    """The same by h2load."""
+    scheme = "https" if case == "h2" else "http"
+    run = subprocess.run(["taskset", "-c", "1", "h2load", "-D", str(seconds), "-c", "8", "-m", "16",
+                          f"{scheme}://127.0.0.1:{port}/"], capture_output=True, text=True)
+    done = re.search(r"(\d+) succeeded, (\d+) failed", run.stdout)
+    rate = re.search(r"([\d.]+) req/s", run.stdout)
+    if done is None or rate is None:
+        return 0, 0.0, ((run.stderr or run.stdout).strip().splitlines() or ["h2load failed"])[-1][:80]
+    return int(done[1]), float(rate[1]), "" if done[2] == "0" else f"{done[2]} failed"
+
+
 def load(port: int, case: str, seconds: int, script: Path | None) -> tuple[int, float, str]:
     """Requests answered well, requests a second, and what wrk complained of."""
-    command = ["taskset", "-c", "1", "wrk", "-t1", "-c64", f"-d{seconds}s", f"http://127.0.0.1:{port}/"]
+    if case in ("h2c", "h2"):
+        return load_h2(port, case, seconds)
+    scheme = "https" if case == "tls" else "http"
+    command = ["taskset", "-c", "1", "wrk", "-t1", "-c64", f"-d{seconds}s", f"{scheme}://127.0.0.1:{port}/"]
     if script is not None:
         command[-1:-1] = ["-s", str(script)]
     run = subprocess.run(command, capture_output=True, text=True)
@@ -331,12 +422,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as build:
         context = Context(python, version, options.guaco or "", Path(build))
         build_floors(context)
+        make_certificate(context.build)
         servers = [s for s in SERVERS if version in s.pythons
                    and (not options.only or any(o in s.name for o in options.only))
                    and (context.guaco or not s.name.startswith("guaco"))]
         results: dict[str, dict[str, list[tuple[float, float, str]]]] = {}
         for case in options.case or CASES:
-            rows = results[case] = {s.name: [] for s in servers if s.interface in CASES[case]}
+            if case in ("h2c", "h2") and shutil.which("h2load") is None:
+                print("bench/server: HTTP/2 needs h2load; left out", file=sys.stderr)
+                continue
+            rows = results[case] = {
+                s.name: [] for s in servers
+                if s.interface in CASES[case] and (case in s.more if case in SECURE else not s.only_more)}
             for _ in range(options.rounds):
                 for name in rows:
                     if (one := measure(SERVERS_BY_NAME[name], context, case, options.seconds)) is not None:

@@ -532,8 +532,11 @@ guaco__h2_next(struct guaco__h2 *h2, const char *data, size_t len,
         int rc;
 
         event->type = GUACO__H2_NEED_MORE;
-        if (event->used == len)
+        if (event->used == len) {
+            if (!h2->frames.is_in_block && h2->frames.to_skip == 0)
+                guaco__h2_head_release(&h2->head); /* idle: stay small */
             return GUACO_OK;
+        }
         rc = read_frame(h2, data + event->used, len - event->used, &used);
         event->used += used;
         if (rc < 0)

@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-#include "front.h"
 #include "os/clock.h"
+#include "watch.h"
 
 #define LIST_MAX     10000u
 #define SLOTS_MAX    10000u
@@ -13,40 +13,6 @@
 #define SESSION_MS   60000u
 
 /* ---- waiting ---- */
-
-struct key_waiter {
-    struct guaco__listener listener;
-    pthread_cond_t woken;
-    bool is_woken;
-};
-
-static uint32_t
-wake(struct guaco__listener *listener, const struct guaco__notice *notice)
-{
-    struct key_waiter *waiter =
-        GUACO__OF(listener, struct key_waiter, listener);
-
-    (void)notice;
-    waiter->is_woken = true;
-    pthread_cond_signal(&waiter->woken);
-    return 0;
-}
-
-/* false: the time was over. */
-static bool
-sleep_until_woken(struct guaco_broker *broker, struct key_waiter *waiter,
-                  uint64_t end_ns)
-{
-    bool in_time = true;
-
-    pthread_mutex_lock(&broker->lock);
-    while (!waiter->is_woken && in_time)
-        in_time = guaco__cond_wait(&waiter->woken, &broker->lock, end_ns);
-    bool is_woken = waiter->is_woken;
-    waiter->is_woken = false;
-    pthread_mutex_unlock(&broker->lock);
-    return is_woken;
-}
 
 /*
  * Try `op` until it answers something else than `wait_for`, being told when
@@ -59,18 +25,14 @@ run_until(struct guaco_broker *broker, struct guaco__op *op,
           int64_t timeout_ms, struct guaco_error *err)
 {
     uint64_t end_ns = guaco__end_ns(timeout_ms);
-    struct key_waiter waiter = {
-        .listener = {.topic = {.kind = GUACO__NOTICE_TASK,
-                               .id = guaco__topic_key(key)},
-                     .wake = wake},
-    };
+    struct guaco__waiter waiter;
     int rc = guaco__front_run_one(broker, op, err);
 
     if (rc != wait_for || timeout_ms == 0)
         return rc;
-    guaco__cond_init(&waiter.woken);
-    guaco__list_init(&waiter.listener.link);
-    rc = guaco__front_listen(broker, &waiter.listener, err);
+    rc = guaco__waiter_begin(broker, &waiter, guaco__topic_key(key), err);
+    if (rc != GUACO_OK)
+        return rc;
     while (rc == GUACO_OK) {
         rc = guaco__front_run_one(broker, op, err);
         if (rc != wait_for)
@@ -80,13 +42,12 @@ run_until(struct guaco_broker *broker, struct guaco__op *op,
             guaco__end_ns((int64_t)*again_ms + 1) < wake_ns)
             wake_ns = guaco__end_ns((int64_t)*again_ms + 1);
         rc = GUACO_OK;
-        if (!sleep_until_woken(broker, &waiter, wake_ns) &&
+        if (!guaco__waiter_sleep(broker, &waiter, wake_ns) &&
             guaco__clock_mono_ns() >= end_ns)
             rc = guaco_fail(err, GUACO_E_TIMEOUT, 0, "%.*s: not in time",
                             (int)key.len, key.at);
     }
-    guaco__front_unlisten(broker, &waiter.listener);
-    pthread_cond_destroy(&waiter.woken);
+    guaco__waiter_end(broker, &waiter);
     return rc;
 }
 

@@ -8,22 +8,55 @@
 
 /* ---- a thread that waits ---- */
 
-struct waiter {
-    struct guaco__listener listener;
-    pthread_cond_t woken;
-    bool is_woken;
-};
-
 static uint32_t
 wake_waiter(struct guaco__listener *listener,
             const struct guaco__notice *notice)
 {
-    struct waiter *waiter = GUACO__OF(listener, struct waiter, listener);
+    struct guaco__waiter *waiter =
+        GUACO__OF(listener, struct guaco__waiter, listener);
 
     (void)notice;
     waiter->is_woken = true;
     pthread_cond_signal(&waiter->woken);
     return 0;
+}
+
+int
+guaco__waiter_begin(struct guaco_broker *broker, struct guaco__waiter *waiter,
+                    uint64_t topic, struct guaco_error *err)
+{
+    *waiter = (struct guaco__waiter){
+        .listener = {.topic = {.kind = GUACO__NOTICE_TASK, .id = topic},
+                     .wake = wake_waiter},
+    };
+    guaco__cond_init(&waiter->woken);
+    guaco__list_init(&waiter->listener.link);
+    int rc = guaco__front_listen(broker, &waiter->listener, err);
+    if (rc != GUACO_OK)
+        pthread_cond_destroy(&waiter->woken);
+    return rc;
+}
+
+bool
+guaco__waiter_sleep(struct guaco_broker *broker, struct guaco__waiter *waiter,
+                    uint64_t end_ns)
+{
+    bool in_time = true;
+
+    pthread_mutex_lock(&broker->lock);
+    while (!waiter->is_woken && in_time)
+        in_time = guaco__cond_wait(&waiter->woken, &broker->lock, end_ns);
+    bool is_woken = waiter->is_woken;
+    waiter->is_woken = false;
+    pthread_mutex_unlock(&broker->lock);
+    return is_woken;
+}
+
+void
+guaco__waiter_end(struct guaco_broker *broker, struct guaco__waiter *waiter)
+{
+    guaco__front_unlisten(broker, &waiter->listener);
+    pthread_cond_destroy(&waiter->woken);
 }
 
 static int
@@ -48,25 +81,10 @@ read_news(struct guaco_broker *broker, uint64_t id, uint32_t after, bool take,
     return rc;
 }
 
-/* false when the time is over and nothing came. */
-static bool
-wait_for_wake(struct guaco_broker *broker, struct waiter *waiter,
-              uint64_t end_ns)
-{
-    bool in_time = true;
-
-    pthread_mutex_lock(&broker->lock);
-    while (!waiter->is_woken && in_time)
-        in_time = guaco__cond_wait(&waiter->woken, &broker->lock, end_ns);
-    bool is_woken = waiter->is_woken;
-    waiter->is_woken = false;
-    pthread_mutex_unlock(&broker->lock);
-    return is_woken;
-}
-
 static int
-wait_listed(struct guaco_broker *broker, struct waiter *waiter, bool take,
-            uint64_t end_ns, struct guaco_news *news, struct guaco_error *err)
+wait_listed(struct guaco_broker *broker, struct guaco__waiter *waiter,
+            bool take, uint64_t end_ns, struct guaco_news *news,
+            struct guaco_error *err)
 {
     uint64_t id = waiter->listener.topic.id;
 
@@ -75,7 +93,7 @@ wait_listed(struct guaco_broker *broker, struct waiter *waiter, bool take,
         if (rc != GUACO_OK || news->result != NULL)
             return rc;
         guaco_news_release(news);
-        if (!wait_for_wake(broker, waiter, end_ns))
+        if (!guaco__waiter_sleep(broker, waiter, end_ns))
             return guaco_fail(err, GUACO_E_TIMEOUT, 0,
                               "no result of task %llu in time",
                               (unsigned long long)id);
@@ -88,10 +106,7 @@ guaco_broker_wait(struct guaco_broker *broker, uint64_t id, bool take,
                   struct guaco_error *err)
 {
     uint64_t end_ns = guaco__end_ns(timeout_ms);
-    struct waiter waiter = {
-        .listener = {.topic = {.kind = GUACO__NOTICE_TASK, .id = id},
-                     .wake = wake_waiter},
-    };
+    struct guaco__waiter waiter;
 
     /* Most results that are asked for late are there already. */
     int rc = read_news(broker, id, 0, take, news, err);
@@ -99,14 +114,11 @@ guaco_broker_wait(struct guaco_broker *broker, uint64_t id, bool take,
         return rc;
     guaco_news_release(news);
 
-    guaco__cond_init(&waiter.woken);
-    guaco__list_init(&waiter.listener.link);
-    rc = guaco__front_listen(broker, &waiter.listener, err);
+    rc = guaco__waiter_begin(broker, &waiter, id, err);
     if (rc == GUACO_OK) {
         rc = wait_listed(broker, &waiter, take, end_ns, news, err);
-        guaco__front_unlisten(broker, &waiter.listener);
+        guaco__waiter_end(broker, &waiter);
     }
-    pthread_cond_destroy(&waiter.woken);
     return rc;
 }
 

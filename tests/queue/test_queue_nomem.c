@@ -7,6 +7,7 @@
 
 #include "../failing_malloc.h"
 #include "../folder.h"
+#include "guaco/key.h"
 #include "guaco/worker.h"
 #include "queue/front.h"
 #include "redis_server.h"
@@ -87,6 +88,59 @@ use_broker(struct guaco_broker *broker)
     return rc;
 }
 
+/* A chord of unique, limited tasks, one of them canceled. */
+static int
+use_rules(struct guaco_broker *broker)
+{
+    struct guaco_rules held = {0};
+    struct guaco_rules member = {
+        .unique = {"k", 1},
+        .limits = {{.key = {"l", 1}, .running_max = 1}},
+        .joins = 1,
+    };
+    struct guaco_task tasks[2] = {task, task};
+    struct guaco_news news = {0};
+    enum guaco_task_state was;
+    uint64_t ids[2], first;
+
+    tasks[0].rules = &held;
+    tasks[1].rules = &member;
+    int rc = guaco_broker_put(broker, tasks, 2, ids, NULL);
+    if (rc == GUACO_OK)
+        rc = guaco_broker_cancel(broker, ids[1], (struct guaco_slice){0}, &was,
+                                 NULL);
+    if (rc == GUACO_OK)
+        rc = guaco_broker_members(broker, ids[0], &news, NULL);
+    if (rc == GUACO_OK)
+        assert_int_equal(news.member_count, 1);
+    guaco_news_release(&news);
+    return rc != GUACO_OK ? rc : guaco_broker_reserve(broker, 5, &first, NULL);
+}
+
+static int
+use_keys(struct guaco_broker *broker)
+{
+    const struct guaco_slice key = {"k", 1}, value = {"v", 1};
+    const struct guaco_revocation revoked = {.queue = task.queue, .key = key};
+    struct guaco_lock lock = {.name = key, .slots = 1, .lease_ms = 60000};
+    char *got = NULL;
+    size_t len;
+    int64_t sum;
+    bool was;
+
+    int rc = guaco_key_put(broker, key, value, 1000, false, &was, NULL);
+    if (rc == GUACO_OK)
+        rc = guaco_key_get(broker, key, true, 0, &got, &len, NULL);
+    free(got);
+    if (rc == GUACO_OK)
+        rc = guaco_key_add(broker, key, 1, 0, &sum, NULL);
+    if (rc == GUACO_OK)
+        rc = guaco_broker_revoke(broker, &revoked, NULL);
+    if (rc == GUACO_OK)
+        rc = guaco_lock_take(broker, &lock, 0, NULL);
+    return rc != GUACO_OK ? rc : guaco_lock_free(broker, &lock, NULL);
+}
+
 static int
 use_worker(struct guaco_broker *broker)
 {
@@ -126,6 +180,9 @@ fail_each(const char *url, int (*use)(struct guaco_broker *broker))
         guaco_broker_close(broker);
         /* A worker may do without: what it could not store goes back. */
         bool is_borne = use == use_worker && rc == GUACO_OK;
+        /* Who waits was not told, and finds out when it looks. */
+        is_borne = is_borne ||
+                   ((use == use_rules || use == use_keys) && rc == GUACO_OK);
         /* Redis had done it when there was no memory for its answer. */
         is_borne = is_borne || (refused && rc == GUACO_E_TIMEOUT);
         if (!is_borne)
@@ -175,6 +232,16 @@ a_redis_store_survives_each_failing_allocation(void **state)
 }
 
 static void
+rules_and_keys_survive_each_failing_allocation(void **state)
+{
+    (void)state;
+    fail_each("memory:", use_rules);
+    fail_each("memory:", use_keys);
+    on_a_file(use_rules);
+    on_a_file(use_keys);
+}
+
+static void
 a_worker_survives_each_failing_allocation(void **state)
 {
     (void)state;
@@ -188,6 +255,7 @@ main(void)
         cmocka_unit_test(a_memory_store_survives_each_failing_allocation),
         cmocka_unit_test(an_sqlite_store_survives_each_failing_allocation),
         cmocka_unit_test(a_redis_store_survives_each_failing_allocation),
+        cmocka_unit_test(rules_and_keys_survive_each_failing_allocation),
         cmocka_unit_test(a_worker_survives_each_failing_allocation),
     };
 

@@ -645,6 +645,37 @@ a_batch_is_of_one_name_and_each_ends_for_itself(void **state)
     guaco_worker_close(worker);
 }
 
+static void *
+resume_queue(void *arg)
+{
+    struct fixture *f = arg;
+
+    assert_int_equal(
+        guaco_broker_pause(f->broker, GUACO_SLICE("q"), false, NULL), GUACO_OK);
+    return NULL;
+}
+
+static void
+a_waiting_worker_is_woken_by_a_resume(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t thread;
+
+    if (!f->broker->store->ops->has_rules)
+        skip(); /* not this store's */
+    struct guaco_worker *worker =
+        open_worker(f, (struct guaco_worker_options){0});
+    struct guaco_run *run;
+    assert_int_equal(
+        guaco_broker_pause(f->broker, GUACO_SLICE("q"), true, NULL), GUACO_OK);
+    fixture_put(f, "x");
+    assert_int_equal(guaco_worker_next(worker, 0, &run, NULL), GUACO_E_AGAIN);
+    assert_int_equal(pthread_create(&thread, NULL, resume_queue, f), 0);
+    finish(next(worker), GUACO_OUTCOME_DONE, NULL);
+    pthread_join(thread, NULL);
+    guaco_worker_close(worker);
+}
+
 /* ---- for each store ---- */
 
 #define TESTS(X)                                                       \
@@ -663,6 +694,7 @@ a_batch_is_of_one_name_and_each_ends_for_itself(void **state)
     X(one_long_run_does_not_keep_slots_empty_for_a_suspect)            \
     X(a_finish_whose_follow_up_is_refused_fails_the_task_and_says_why) \
     X(a_run_that_is_canceled_is_interrupted_and_not_retried)           \
+    X(a_waiting_worker_is_woken_by_a_resume)                           \
     X(a_revoked_task_is_not_run)                                       \
     X(a_batch_is_of_one_name_and_each_ends_for_itself)
 

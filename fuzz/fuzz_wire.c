@@ -92,6 +92,14 @@ count_row(void *ctx, const struct guaco__row *row)
     *bytes += row->envelope.len + row->reason.len;
 }
 
+static void
+count_key(void *ctx, struct guaco_slice key, struct guaco_slice value)
+{
+    size_t *bytes = ctx;
+
+    *bytes += key.len + value.len;
+}
+
 /* An answer to one op of each kind. */
 static void
 check_answer(struct guaco_slice in)
@@ -101,10 +109,10 @@ check_answer(struct guaco_slice in)
     struct guaco_news news = {0};
     struct guaco_queue_stats stats = {0};
     size_t bytes = 0;
-    struct guaco__op ops[GUACO__OP_REPLAY] = {{0}};
-    struct guaco__op *all[GUACO__OP_REPLAY];
+    struct guaco__op ops[GUACO__OP_LAST] = {{0}};
+    struct guaco__op *all[GUACO__OP_LAST];
 
-    for (size_t i = 0; i < GUACO__OP_REPLAY; i++) {
+    for (size_t i = 0; i < GUACO__OP_LAST; i++) {
         ops[i].kind = (enum guaco__op_kind)(i + 1);
         all[i] = &ops[i];
     }
@@ -115,8 +123,11 @@ check_answer(struct guaco_slice in)
     ops[GUACO__OP_STATS - 1].stats.stats = &stats;
     ops[GUACO__OP_LIST - 1].list =
         (struct guaco__op_list){.limit = 8, .fn = count_row, .ctx = &bytes};
-    (void)guaco__wire_get_answer(in, all, GUACO__OP_REPLAY, NULL);
-    for (size_t i = 0; i < GUACO__OP_REPLAY; i++)
+    ops[GUACO__OP_KEY_LIST - 1].key_list =
+        (struct guaco__op_key_list){.limit = 8, .fn = count_key, .ctx = &bytes};
+    ops[GUACO__OP_KEY - 1].key.verb = GUACO__KEY_GET;
+    (void)guaco__wire_get_answer(in, all, GUACO__OP_LAST, NULL);
+    for (size_t i = 0; i < GUACO__OP_LAST; i++)
         guaco__op_take_back(&ops[i]);
 }
 

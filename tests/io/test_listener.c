@@ -182,6 +182,35 @@ what_does_not_listen_is_refused(void **state)
     guaco__loop_free(loop);
 }
 
+static bool
+wants_none(const struct guaco__listener *listener)
+{
+    (void)listener;
+    return false;
+}
+
+/* Others that listen on the same socket may not be there, or be busy. */
+static void
+what_is_left_to_others_is_taken_a_moment_later(void **state)
+{
+    struct world w;
+    int client;
+
+    (void)state;
+    open_world(&w);
+    w.listener.may_accept = wants_none;
+    guaco__listener_resume(&w.listener, NULL);
+    client = connect_to(&w);
+    guaco__loop_run(w.loop, GUACO__LOOP_ONCE);
+    assert_int_equal(accepted, 0);
+    while (accepted == 0)
+        guaco__loop_run(w.loop, GUACO__LOOP_ONCE);
+    assert_int_equal(accepted, 1);
+    guaco__listener_pause(&w.listener);
+    close(client);
+    close_world(&w);
+}
+
 int
 main(void)
 {
@@ -189,6 +218,7 @@ main(void)
         cmocka_unit_test(it_accepts_what_is_queued_once_it_is_resumed),
         cmocka_unit_test(while_it_is_paused_the_kernel_keeps_them),
         cmocka_unit_test(without_descriptors_it_says_so_once_and_goes_on_later),
+        cmocka_unit_test(what_is_left_to_others_is_taken_a_moment_later),
         cmocka_unit_test(what_does_not_listen_is_refused),
     };
 

@@ -33,7 +33,7 @@ open_file(const char *path, int *fd, struct guaco_error *err)
 
 /* Children inherit the error log as their standard error. */
 static void
-put(struct guaco__log_files *logs, int which, int fd)
+put(struct guaco__log_files *logs, unsigned which, int fd)
 {
     if (logs->fds[which] >= 0)
         close(logs->fds[which]);
@@ -79,7 +79,7 @@ guaco__log_files_reopen(struct guaco__log_files *logs, struct guaco_error *err)
         if (rc == GUACO_OK && logs->paths[i][0] != '\0')
             rc = open_file(logs->paths[i], &fds[i], err);
     }
-    for (int i = 0; i < GUACO__LOG_FILES; i++)
+    for (unsigned i = 0; i < GUACO__LOG_FILES; i++)
         if (fds[i] >= 0 && rc == GUACO_OK)
             put(logs, i, fds[i]);
         else if (fds[i] >= 0)

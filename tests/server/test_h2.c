@@ -261,8 +261,7 @@ heads_that_http_2_forbids_are_refused(void **state)
     static const char *const bad[] = {
         ":method=GET :scheme=http :path=/ :authority=a X-Upper=1",
         ":method=GET :scheme=http :path=/ :authority=a connection=close",
-        ":method=GET :scheme=http :path=/ :authority=a "
-        "transfer-encoding=chunked",
+        ":method=GET :scheme=http :path=/ :authority=a transfer-encoding=x",
         ":method=GET :scheme=http :path=/ :authority=a keep-alive=1",
         ":method=GET :scheme=http :path=/ :authority=a upgrade=h2c",
         ":method=GET :scheme=http :path=/ :authority=a te=gzip",

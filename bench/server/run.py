@@ -161,6 +161,8 @@ SERVERS = [
         "@guaco", "serve", str(guest()), "--bind", f"127.0.0.1:{port}", "--workers", "1", "--no-access-log"],
            more=GUACO_KINDS),
     Server("guaco ASGI", "asgi", guaco(), more=GUACO_KINDS),
+    Server("guaco ASGI, access log", "asgi",
+           guaco("--access-log", "--access-logfile", f"{tempfile.gettempdir()}/guaco-bench-access.log")),
     Server("uvicorn zttp+zuvloop", "asgi", uvicorn("zttp", "zuvloop"),
            (UVICORN, "zttp==0.0.35", "zuvloop==0.0.17"), ("3.14",), kinds(*SSL_FILES, h2=("--http2",))),
     Server("uvicorn httptools+uvloop", "asgi", uvicorn("httptools", "uvloop"),

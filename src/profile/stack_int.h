@@ -97,6 +97,10 @@ struct split {
     uint64_t bottom; /* its lowest living frame there; 0: none lives */
     uint64_t seen;   /* where the lowest frame of the upper part was last */
     int tries;
+    /* A call that contradicts its site, and in how many copies in a row. */
+    uint64_t doubted_caller, doubted_site, doubted_callee;
+    int doubts;
+    bool is_doubted; /* in this copy */
 };
 
 /* _PyStackChunk: previous, size, top, data[]. */

@@ -12,6 +12,11 @@
  * part's lowest frame or, when none lives there, in no call that would have
  * put one there.  So each part has the shares of a copy of its own, and no
  * sample is thrown away because its parts disagree.
+ *
+ * A call site that is specialised for one function may call another: then the
+ * lower part never fits.  When it says the same in each of its copies, and the
+ * upper part, copied anew, still the same too, the thread has not moved and
+ * that is no tear; stack_walk.c then asks whether the site is to be believed.
  */
 
 #include "stack_int.h"
@@ -121,6 +126,30 @@ calls_up(struct guaco__stack_reader *r, size_t count)
     return true;
 }
 
+/* Whether a site that is specialised for another function than the one above
+ * has said so in all the copies there may be, and does in one of both parts. */
+static bool
+stands(struct guaco__stack_reader *r, const struct slot *top,
+       const struct slot *callee)
+{
+    struct split *split = &r->split;
+
+    if (guaco__stack_site_kind(r->world, top, true) != GUACO__OPCODE_VERSIONED)
+        return false;
+    if (split->doubted_caller != top->address ||
+        split->doubted_site != top->instruction ||
+        split->doubted_callee != callee->function)
+        split->doubts = 0;
+    split->doubted_caller = top->address;
+    split->doubted_site = top->instruction;
+    split->doubted_callee = callee->function;
+    split->is_doubted = true;
+    if (split->doubts == TRIES_MAX)
+        return !split->is_held;
+    split->doubts++;
+    return false;
+}
+
 /* Whether the lower part's top, slots[count - 1], called the frame at
  * slots[count]. */
 static bool
@@ -134,7 +163,8 @@ called_it(struct guaco__stack_reader *r, size_t count)
         if (is_running(&r->slots[i]))
             return false;
     return top->code->first_line == 0 || callee->code->first_line == 0 ||
-           guaco__stack_pair_is_plain(r->world, top, callee);
+           guaco__stack_pair_is_plain(r->world, top, callee) ||
+           stands(r, top, callee);
 }
 
 static bool
@@ -165,7 +195,14 @@ guaco__stack_settle(struct guaco__stack_reader *reader)
         split->bottom = lives(reader, split->seen) ? split->seen : 0;
         split->tries = 0;
     }
+    split->is_doubted = false;
     split->is_held = !fits(reader, first);
+    if (!split->is_doubted)
+        split->doubts = 0;
+    if (split->is_held && split->doubts == TRIES_MAX) {
+        split->is_held = false; /* does the upper part say so still? */
+        return GUACO_E_AGAIN;
+    }
     if (split->is_held && ++split->tries < TRIES_MAX)
         return GUACO_E_AGAIN;
     if (split->is_held) { /* the lower part stands for itself */

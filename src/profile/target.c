@@ -12,7 +12,7 @@
 #include "facts.h"
 #include "layout_read.h"
 
-#define TRIES_MAX 32 /* of one round, tears and surprises together */
+#define TRIES_MAX 48 /* of one round, tears and surprises together */
 #define WALK_MAX  (GUACO__TARGET_THREADS_MAX * 2)
 
 /* How often code objects are compared where the interpreter does not count

@@ -122,6 +122,38 @@ def wait_until_asleep(exe, pid):
 # ---- stacks ------------------------------------------------------------------
 
 
+STRADDLING = """
+import time
+def other(): return 0
+def spin():
+    end = time.monotonic() + 0.02
+    while time.monotonic() < end: pass
+def begin(words):
+    locals_ = " = ".join(f"a{n}" for n in range(words))
+    scope = {}
+    exec(f"def caller(f): return f()\\ndef below(g, f):\\n {locals_} = 0\\n return g(f)", scope)
+    for _ in range(100): scope["caller"](other)
+    scope["below"](scope["caller"], spin)
+for n in range(46): begin(1 + 12 * n)
+"""
+
+
+@pytest.mark.parametrize("version", VERSIONS[3:])
+def test_a_call_of_another_than_the_specialised_is_whole(exe, version, tmp_path):
+    """Wherever a page ends: the frames of the call move over one in 46 steps."""
+    if (python := find(version)) is None:
+        pytest.skip(f"no python{version} here")
+    source = tmp_path / "straddling.py"
+    source.write_text(STRADDLING)
+    out = tmp_path / "out"
+    done = profile(exe, "-r", 0.001, "-x", "-o", out, "-t", python, "-S", source)
+    assert done.returncode == 0, done.stderr
+    found = stacks(out.read_text())
+    whole = ("<module>", "begin", "below", "caller", "spin")
+    assert found[whole] > 100
+    assert sum(n for stack, n in found.items() if stack[-1] == "caller") <= 2
+
+
 def test_a_busy_process_shows_its_stack(exe, python, target):
     busy = target(python, BUSY)
     done = profile(exe, "-p", busy.pid, "-s", 0.5, "-r", 0.005)

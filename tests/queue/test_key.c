@@ -286,7 +286,6 @@ what_is_no_key_is_refused(void **state)
     assert_int_equal(guaco_lock_take(f->broker, &b, 0, NULL), GUACO_E_INVALID);
 }
 
-#define NEEDS_RULES
 #define TESTS(X)                                      \
     X(a_key_keeps_its_value_until_it_is_taken)        \
     X(a_put_if_empty_changes_nothing_that_is_there)   \

@@ -448,7 +448,6 @@ what_joins_behind_it_or_with_a_key_is_refused(void **state)
 
 /* ---- running ---- */
 
-#define NEEDS_RULES
 #define TESTS(X)                                            \
     X(a_unique_key_gives_the_id_of_its_holder)              \
     X(a_key_until_the_start_is_free_once_it_runs)           \

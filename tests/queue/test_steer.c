@@ -350,7 +350,6 @@ a_tick_of_a_former_definition_does_not_count(void **state)
 
 /* ---- running ---- */
 
-#define NEEDS_RULES
 #define TESTS(X)                                                \
     X(a_task_that_does_not_run_is_canceled_at_once)             \
     X(a_running_task_that_is_canceled_is_not_run_again)         \

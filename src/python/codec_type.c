@@ -14,7 +14,7 @@
  * argument, ...); builders[name](argument, ...) makes it again.  On the wire
  *
  *     payload := VERSION item          VERSION is one byte
- *     set     := tag 258 array
+ *     set     := tag 258 array         items in the order of their bytes
  *     other   := tag 27 [name, argument...]      also "tuple", "frozenset"
  *     int     := head, or tag 2 or 3 with the bytes of a big one
  *
@@ -29,6 +29,7 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/cbor.h"
@@ -262,10 +263,85 @@ encode_dict(struct encoder *e, PyObject *value, unsigned depth)
     return seen == n ? 0 : fail_changed();
 }
 
+/* An item of a set: bytes [from, to) of the output. */
+struct span {
+    const char *at;
+    size_t len;
+};
+
+/* RFC 8949 section 4.2.1: bytewise lexicographic. */
+static int
+compare_spans(const void *a, const void *b)
+{
+    const struct span *x = a, *y = b;
+    int order = memcmp(x->at, y->at, x->len < y->len ? x->len : y->len);
+
+    if (order != 0)
+        return order;
+    return x->len < y->len ? -1 : x->len > y->len;
+}
+
+/* Put the items of the output, which begin at `from` and end at ends[i], in
+ * order. */
+static int
+sort_items(struct encoder *e, size_t from, const size_t *ends, Py_ssize_t n)
+{
+    size_t len = e->out.len - from;
+    char *out = guaco__buf_data(&e->out) + from;
+    struct span *spans = PyMem_New(struct span, n);
+    char *copy = PyMem_Malloc(len);
+    int rc = -1;
+
+    if (spans == NULL || copy == NULL) {
+        PyErr_NoMemory();
+        goto out;
+    }
+    memcpy(copy, out, len);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        size_t start = i == 0 ? 0 : ends[i - 1] - from;
+        spans[i] = (struct span){copy + start, ends[i] - from - start};
+    }
+    qsort(spans, (size_t)n, sizeof *spans, compare_spans);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        memcpy(out, spans[i].at, spans[i].len);
+        out += spans[i].len;
+    }
+    rc = 0;
+out:
+    PyMem_Free(copy);
+    PyMem_Free(spans);
+    return rc;
+}
+
+/* The items of a set as they come; ends[i] is where each ends. */
+static int
+encode_members(struct encoder *e, PyObject *value, size_t *ends,
+               unsigned depth)
+{
+    Py_ssize_t n = PySet_GET_SIZE(value), seen = 0;
+    PyObject *items = PyObject_GetIter(value);
+    PyObject *item;
+    int rc = 0;
+
+    if (items == NULL)
+        return -1;
+    while (rc == 0 && seen < n && (item = PyIter_Next(items)) != NULL) {
+        rc = encode_value(e, item, depth);
+        Py_DECREF(item);
+        ends[seen++] = e->out.len;
+    }
+    Py_DECREF(items);
+    if (rc < 0 || PyErr_Occurred())
+        return -1;
+    return seen == n && PySet_GET_SIZE(value) == n ? 0 : fail_changed();
+}
+
+/* The order of a set's items differs from process to process (a str's hash
+ * does), its encoding does not: they stand in the order of their bytes. */
 static int
 encode_set(struct encoder *e, PyObject *value, unsigned depth)
 {
-    Py_ssize_t n = PySet_GET_SIZE(value), seen = 0;
+    Py_ssize_t n = PySet_GET_SIZE(value);
     int rc;
 
     if (PySet_CheckExact(value)) {
@@ -275,22 +351,20 @@ encode_set(struct encoder *e, PyObject *value, unsigned depth)
     } else {
         rc = put_object(e, "frozenset", 9, (uint64_t)n);
     }
-    if (rc < 0)
-        return -1;
+    if (rc < 0 || n == 0)
+        return rc;
 
-    PyObject *items = PyObject_GetIter(value);
-    if (items == NULL)
+    size_t from = e->out.len;
+    size_t *ends = PyMem_New(size_t, n);
+    if (ends == NULL) {
+        PyErr_NoMemory();
         return -1;
-    PyObject *item;
-    while (rc == 0 && (item = PyIter_Next(items)) != NULL) {
-        rc = encode_value(e, item, depth);
-        Py_DECREF(item);
-        seen++;
     }
-    Py_DECREF(items);
-    if (rc < 0 || PyErr_Occurred())
-        return -1;
-    return seen == n ? 0 : fail_changed();
+    rc = encode_members(e, value, ends, depth);
+    if (rc == 0 && n > 1)
+        rc = sort_items(e, from, ends, n);
+    PyMem_Free(ends);
+    return rc;
 }
 
 static int

@@ -36,18 +36,25 @@ class Screen:
         os.write(self.fd, keys.encode())
 
     def wait_for(self, pattern, timeout_s=20):
-        """Draw what comes until the screen matches; the match."""
+        """Draw what comes until the screen matches; the match.
+
+        A screen that is half drawn may match: what has come is drawn first.
+        """
         deadline = time.monotonic() + timeout_s
         with selectors.DefaultSelector() as selector:
             selector.register(self.fd, selectors.EVENT_READ)
-            while not (match := re.search(pattern, self.text(), re.M)):
-                if not selector.select(deadline - time.monotonic()):
+            while True:
+                match = re.search(pattern, self.text(), re.M)
+                if not selector.select(0 if match else deadline - time.monotonic()):
+                    if match:
+                        return match
                     pytest.fail(f"no {pattern!r} on the screen:\n{self.text()}")
                 try:
                     self._draw(os.read(self.fd, 65536).decode())
                 except OSError:
+                    if match:
+                        return match
                     pytest.fail(f"it ended without {pattern!r}:\n{self.text()}")
-        return match
 
     def text(self):
         return "\n".join(line.rstrip() for line in self.lines)

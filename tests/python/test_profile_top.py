@@ -68,8 +68,7 @@ def test_keys_sort_show_lines_and_pause(top):
     screen = top()
     screen.wait_for(r"%Own\*")
     screen.press("2")
-    screen.wait_for(r"%Total\*")
-    screen.wait_for(r"^.*%.*<module> \(.*\)$")
+    screen.wait_for(r"%Total\*.*\n.*%.*<module> \(.*\)$")
     assert list(rows(screen))[0] == "<module>"
     screen.press("s")
     screen.wait_for(r"OwnTime\*")

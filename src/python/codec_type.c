@@ -315,8 +315,7 @@ out:
 
 /* The items of a set as they come; ends[i] is where each ends. */
 static int
-encode_members(struct encoder *e, PyObject *value, size_t *ends,
-               unsigned depth)
+encode_members(struct encoder *e, PyObject *value, size_t *ends, unsigned depth)
 {
     Py_ssize_t n = PySet_GET_SIZE(value), seen = 0;
     PyObject *items = PyObject_GetIter(value);

@@ -20,6 +20,7 @@ PyDoc_STRVAR(key_put_doc,
 static PyObject *
 key_put(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     const char *key, *value;
     Py_ssize_t key_len, value_len;
@@ -27,20 +28,15 @@ key_put(PyObject *module, PyObject *args)
     int if_empty;
 
     if (!PyArg_ParseTuple(args, "Os#y#Kp:key_put", &broker, &key, &key_len,
-                          &value, &value_len, &ttl_ms, &if_empty))
+                          &value, &value_len, &ttl_ms, &if_empty) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
-        return NULL;
-    struct guaco_error err = {0};
     bool was = false;
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc = guaco_key_put(
-        open, guaco__slice_of(key, key_len), guaco__slice_of(value, value_len),
-        ttl_ms, if_empty != 0, &was, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0)
-        return guaco__fail(module, rc, &err);
+    int rc = guaco_key_put(call.open, guaco__slice_of(key, key_len),
+                           guaco__slice_of(value, value_len), ttl_ms,
+                           if_empty != 0, &was, &call.err);
+    if (!guaco__call_end(&call, rc))
+        return NULL;
     return PyBool_FromLong(was);
 }
 
@@ -52,6 +48,7 @@ PyDoc_STRVAR(key_get_doc,
 static PyObject *
 key_get(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     const char *key;
     Py_ssize_t key_len;
@@ -59,23 +56,19 @@ key_get(PyObject *module, PyObject *args)
     long long timeout_ms;
 
     if (!PyArg_ParseTuple(args, "Os#pL:key_get", &broker, &key, &key_len, &take,
-                          &timeout_ms))
+                          &timeout_ms) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
-        return NULL;
-    struct guaco_error err = {0};
     char *value = NULL;
     size_t len = 0;
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc =
-        guaco_key_get(open, guaco__slice_of(key, key_len), take != 0,
-                      timeout_ms, &value, &len, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc == GUACO_E_MISSING || (rc == GUACO_E_TIMEOUT && timeout_ms > 0))
+    int rc = guaco_key_get(call.open, guaco__slice_of(key, key_len), take != 0,
+                           timeout_ms, &value, &len, &call.err);
+    bool is_none =
+        rc == GUACO_E_MISSING || (rc == GUACO_E_TIMEOUT && timeout_ms > 0);
+    if (!guaco__call_end(&call, is_none ? GUACO_OK : rc))
+        return NULL;
+    if (is_none)
         Py_RETURN_NONE;
-    if (rc < 0)
-        return guaco__fail(module, rc, &err);
     PyObject *bytes = PyBytes_FromStringAndSize(value, (Py_ssize_t)len);
     free(value);
     return bytes;
@@ -87,23 +80,19 @@ PyDoc_STRVAR(key_drop_doc, "key_drop($module, broker, key, /)\n--\n\n"
 static PyObject *
 key_drop(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     const char *key;
     Py_ssize_t key_len;
 
-    if (!PyArg_ParseTuple(args, "Os#:key_drop", &broker, &key, &key_len))
+    if (!PyArg_ParseTuple(args, "Os#:key_drop", &broker, &key, &key_len) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
-        return NULL;
-    struct guaco_error err = {0};
     bool was = false;
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc =
-        guaco_key_drop(open, guaco__slice_of(key, key_len), &was, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0)
-        return guaco__fail(module, rc, &err);
+    int rc = guaco_key_drop(call.open, guaco__slice_of(key, key_len), &was,
+                            &call.err);
+    if (!guaco__call_end(&call, rc))
+        return NULL;
     return PyBool_FromLong(was);
 }
 
@@ -114,6 +103,7 @@ PyDoc_STRVAR(key_add_doc,
 static PyObject *
 key_add(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     const char *key;
     Py_ssize_t key_len;
@@ -121,19 +111,14 @@ key_add(PyObject *module, PyObject *args)
     unsigned long long ttl_ms;
 
     if (!PyArg_ParseTuple(args, "Os#LK:key_add", &broker, &key, &key_len,
-                          &amount, &ttl_ms))
+                          &amount, &ttl_ms) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
-        return NULL;
-    struct guaco_error err = {0};
     int64_t sum = 0;
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc = guaco_key_add(
-        open, guaco__slice_of(key, key_len), amount, ttl_ms, &sum, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0)
-        return guaco__fail(module, rc, &err);
+    int rc = guaco_key_add(call.open, guaco__slice_of(key, key_len), amount,
+                           ttl_ms, &sum, &call.err);
+    if (!guaco__call_end(&call, rc))
+        return NULL;
     return PyLong_FromLongLong(sum);
 }
 
@@ -148,6 +133,7 @@ PyDoc_STRVAR(
 static PyObject *
 lock_take(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     const char *name;
     Py_ssize_t name_len;
@@ -158,26 +144,23 @@ lock_take(PyObject *module, PyObject *args)
                           &lock.slots, &lock.lease_ms, &timeout_ms))
         return NULL;
     lock.name = guaco__slice_of(name, name_len);
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
+    if (!guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_error err = {0};
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc = guaco_lock_take(open, &lock, timeout_ms, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc == GUACO_E_AGAIN || (rc == GUACO_E_TIMEOUT && timeout_ms > 0))
-        return PyLong_FromLong(0);
-    if (rc < 0)
-        return guaco__fail(module, rc, &err);
-    return PyLong_FromUnsignedLongLong(lock.token);
+    int rc = guaco_lock_take(call.open, &lock, timeout_ms, &call.err);
+    bool is_held =
+        rc == GUACO_E_AGAIN || (rc == GUACO_E_TIMEOUT && timeout_ms > 0);
+    if (!guaco__call_end(&call, is_held ? GUACO_OK : rc))
+        return NULL;
+    return PyLong_FromUnsignedLongLong(is_held ? 0 : lock.token);
 }
 
 /* (broker, name, slots, lease_ms, token) given to one of two calls. */
 static PyObject *
 with_lock(PyObject *module, PyObject *args,
-          int (*call)(struct guaco_broker *, const struct guaco_lock *,
+          int (*verb)(struct guaco_broker *, const struct guaco_lock *,
                       struct guaco_error *))
 {
+    struct guaco__call call;
     PyObject *broker;
     const char *name;
     Py_ssize_t name_len;
@@ -189,15 +172,11 @@ with_lock(PyObject *module, PyObject *args,
         return NULL;
     lock.name = guaco__slice_of(name, name_len);
     lock.token = token;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
+    if (!guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_error err = {0};
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc = call(open, &lock, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0 && rc != GUACO_E_LOST)
-        return guaco__fail(module, rc, &err);
+    int rc = verb(call.open, &lock, &call.err);
+    if (!guaco__call_end(&call, rc == GUACO_E_LOST ? GUACO_OK : rc))
+        return NULL;
     return PyBool_FromLong(rc == GUACO_OK);
 }
 
@@ -220,25 +199,21 @@ PyDoc_STRVAR(lock_holders_doc,
 static PyObject *
 lock_holders(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     const char *name;
     Py_ssize_t name_len;
     int clear;
 
     if (!PyArg_ParseTuple(args, "Os#p:lock_holders", &broker, &name, &name_len,
-                          &clear))
+                          &clear) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
-        return NULL;
-    struct guaco_error err = {0};
     uint32_t holders = 0;
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc = guaco_lock_holders(
-        open, guaco__slice_of(name, name_len), clear != 0, &holders, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0)
-        return guaco__fail(module, rc, &err);
+    int rc = guaco_lock_holders(call.open, guaco__slice_of(name, name_len),
+                                clear != 0, &holders, &call.err);
+    if (!guaco__call_end(&call, rc))
+        return NULL;
     return PyLong_FromUnsignedLong(holders);
 }
 

@@ -19,25 +19,21 @@ PyDoc_STRVAR(task_cancel_doc,
 static PyObject *
 task_cancel(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     unsigned long long id;
     const char *reason;
     Py_ssize_t len;
 
     if (!PyArg_ParseTuple(args, "OKs#:task_cancel", &broker, &id, &reason,
-                          &len))
+                          &len) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
-        return NULL;
-    struct guaco_error err = {0};
     enum guaco_task_state was = 0;
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc =
-        guaco_broker_cancel(open, id, guaco__slice_of(reason, len), &was, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0 && rc != GUACO_E_MISSING)
-        return guaco__fail(module, rc, &err);
+    int rc = guaco_broker_cancel(call.open, id, guaco__slice_of(reason, len),
+                                 &was, &call.err);
+    if (!guaco__call_end(&call, rc == GUACO_E_MISSING ? GUACO_OK : rc))
+        return NULL;
     return PyLong_FromLong(rc < 0 ? 0 : (long)was);
 }
 
@@ -49,21 +45,17 @@ PyDoc_STRVAR(task_members_doc,
 static PyObject *
 task_members(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     unsigned long long id;
 
-    if (!PyArg_ParseTuple(args, "OK:task_members", &broker, &id))
+    if (!PyArg_ParseTuple(args, "OK:task_members", &broker, &id) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
-        return NULL;
-    struct guaco_error err = {0};
     struct guaco_news news = {0};
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc = guaco_broker_members(open, id, &news, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0)
-        return guaco__fail(module, rc, &err);
+    int rc = guaco_broker_members(call.open, id, &news, &call.err);
+    if (!guaco__call_end(&call, rc))
+        return NULL;
     PyObject *list = guaco__members_to_python(&news);
     guaco_news_release(&news);
     return list;
@@ -76,21 +68,17 @@ PyDoc_STRVAR(ids_reserve_doc,
 static PyObject *
 ids_reserve(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     unsigned n;
 
-    if (!PyArg_ParseTuple(args, "OI:ids_reserve", &broker, &n))
+    if (!PyArg_ParseTuple(args, "OI:ids_reserve", &broker, &n) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
-        return NULL;
-    struct guaco_error err = {0};
     uint64_t first = 0;
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc = guaco_broker_reserve(open, n, &first, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0)
-        return guaco__fail(module, rc, &err);
+    int rc = guaco_broker_reserve(call.open, n, &first, &call.err);
+    if (!guaco__call_end(&call, rc))
+        return NULL;
     return PyLong_FromUnsignedLongLong(first);
 }
 
@@ -103,24 +91,20 @@ PyDoc_STRVAR(queue_pause_doc,
 static PyObject *
 queue_pause(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     const char *queue;
     Py_ssize_t len;
     int pause;
 
     if (!PyArg_ParseTuple(args, "Os#p:queue_pause", &broker, &queue, &len,
-                          &pause))
+                          &pause) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
+    int rc = guaco_broker_pause(call.open, guaco__slice_of(queue, len),
+                                pause != 0, &call.err);
+    if (!guaco__call_end(&call, rc))
         return NULL;
-    struct guaco_error err = {0};
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc =
-        guaco_broker_pause(open, guaco__slice_of(queue, len), pause != 0, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0)
-        return guaco__fail(module, rc, &err);
     Py_RETURN_NONE;
 }
 
@@ -132,6 +116,7 @@ PyDoc_STRVAR(name_revoke_doc,
 static PyObject *
 name_revoke(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     const char *queue, *key;
     Py_ssize_t queue_len, key_len;
@@ -139,10 +124,8 @@ name_revoke(PyObject *module, PyObject *args)
     int once;
 
     if (!PyArg_ParseTuple(args, "Os#s#Lp:name_revoke", &broker, &queue,
-                          &queue_len, &key, &key_len, &until_ms, &once))
-        return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
+                          &queue_len, &key, &key_len, &until_ms, &once) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
     struct guaco_revocation revocation = {
         .queue = guaco__slice_of(queue, queue_len),
@@ -150,12 +133,9 @@ name_revoke(PyObject *module, PyObject *args)
         .until_ms = until_ms,
         .once = once != 0,
     };
-    struct guaco_error err = {0};
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc = guaco_broker_revoke(open, &revocation, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0)
-        return guaco__fail(module, rc, &err);
+    int rc = guaco_broker_revoke(call.open, &revocation, &call.err);
+    if (!guaco__call_end(&call, rc))
+        return NULL;
     Py_RETURN_NONE;
 }
 
@@ -166,25 +146,21 @@ PyDoc_STRVAR(name_restore_doc,
 static PyObject *
 name_restore(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     const char *queue, *key;
     Py_ssize_t queue_len, key_len;
 
     if (!PyArg_ParseTuple(args, "Os#s#:name_restore", &broker, &queue,
-                          &queue_len, &key, &key_len))
+                          &queue_len, &key, &key_len) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
-        return NULL;
-    struct guaco_error err = {0};
     bool was = false;
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc =
-        guaco_broker_restore(open, guaco__slice_of(queue, queue_len),
-                             guaco__slice_of(key, key_len), &was, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0)
-        return guaco__fail(module, rc, &err);
+    int rc =
+        guaco_broker_restore(call.open, guaco__slice_of(queue, queue_len),
+                             guaco__slice_of(key, key_len), &was, &call.err);
+    if (!guaco__call_end(&call, rc))
+        return NULL;
     return PyBool_FromLong(was);
 }
 
@@ -195,26 +171,22 @@ PyDoc_STRVAR(name_revoked_doc,
 static PyObject *
 name_revoked(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     const char *queue, *key;
     Py_ssize_t queue_len, key_len;
     int take;
 
     if (!PyArg_ParseTuple(args, "Os#s#p:name_revoked", &broker, &queue,
-                          &queue_len, &key, &key_len, &take))
+                          &queue_len, &key, &key_len, &take) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
-        return NULL;
-    struct guaco_error err = {0};
     bool is_revoked = false;
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc = guaco_broker_revoked(
-        open, guaco__slice_of(queue, queue_len), guaco__slice_of(key, key_len),
-        take != 0, &is_revoked, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0)
-        return guaco__fail(module, rc, &err);
+    int rc = guaco_broker_revoked(call.open, guaco__slice_of(queue, queue_len),
+                                  guaco__slice_of(key, key_len), take != 0,
+                                  &is_revoked, &call.err);
+    if (!guaco__call_end(&call, rc))
+        return NULL;
     return PyBool_FromLong(is_revoked);
 }
 
@@ -228,6 +200,7 @@ PyDoc_STRVAR(recurring_put_doc,
 static PyObject *
 recurring_put(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker, *item;
     struct guaco_recurring entry = {0};
     int is_paused;
@@ -237,15 +210,11 @@ recurring_put(PyObject *module, PyObject *args)
         guaco__recurring_of_tuple(item, 0, &entry) < 0)
         return NULL;
     entry.is_paused = is_paused != 0;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
+    if (!guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_error err = {0};
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc = guaco_broker_recurring_put(open, &entry, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0)
-        return guaco__fail(module, rc, &err);
+    int rc = guaco_broker_recurring_put(call.open, &entry, &call.err);
+    if (!guaco__call_end(&call, rc))
+        return NULL;
     Py_RETURN_NONE;
 }
 
@@ -256,24 +225,20 @@ PyDoc_STRVAR(recurring_remove_doc,
 static PyObject *
 recurring_remove(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     const char *queue, *name;
     Py_ssize_t queue_len, name_len;
 
     if (!PyArg_ParseTuple(args, "Os#s#:recurring_remove", &broker, &queue,
-                          &queue_len, &name, &name_len))
+                          &queue_len, &name, &name_len) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
+    int rc = guaco_broker_recurring_remove(
+        call.open, guaco__slice_of(queue, queue_len),
+        guaco__slice_of(name, name_len), &call.err);
+    if (!guaco__call_end(&call, rc == GUACO_E_MISSING ? GUACO_OK : rc))
         return NULL;
-    struct guaco_error err = {0};
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc =
-        guaco_broker_recurring_remove(open, guaco__slice_of(queue, queue_len),
-                                      guaco__slice_of(name, name_len), &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0 && rc != GUACO_E_MISSING)
-        return guaco__fail(module, rc, &err);
     return PyBool_FromLong(rc == GUACO_OK);
 }
 
@@ -284,25 +249,21 @@ PyDoc_STRVAR(recurring_pause_doc,
 static PyObject *
 recurring_pause(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     const char *queue, *name;
     Py_ssize_t queue_len, name_len;
     int pause;
 
     if (!PyArg_ParseTuple(args, "Os#s#p:recurring_pause", &broker, &queue,
-                          &queue_len, &name, &name_len, &pause))
+                          &queue_len, &name, &name_len, &pause) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
+    int rc = guaco_broker_recurring_pause(
+        call.open, guaco__slice_of(queue, queue_len),
+        guaco__slice_of(name, name_len), pause != 0, &call.err);
+    if (!guaco__call_end(&call, rc == GUACO_E_MISSING ? GUACO_OK : rc))
         return NULL;
-    struct guaco_error err = {0};
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc = guaco_broker_recurring_pause(
-        open, guaco__slice_of(queue, queue_len),
-        guaco__slice_of(name, name_len), pause != 0, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    if (rc < 0 && rc != GUACO_E_MISSING)
-        return guaco__fail(module, rc, &err);
     return PyBool_FromLong(rc == GUACO_OK);
 }
 
@@ -373,11 +334,14 @@ entry_to_python(const struct entry *e)
                          "is_run_time", e->is_run_time ? Py_True : Py_False);
 }
 
-/* A list of the entries, which are freed. */
+/* A list of the entries, which are freed; NULL with an exception, also the one
+ * that is set unless is_done. */
 static PyObject *
-entries_to_python(struct entries *entries)
+entries_to_python(struct entries *entries, bool is_done)
 {
-    PyObject *list = entries->is_short_of_memory ? NULL : PyList_New(0);
+    if (is_done && entries->is_short_of_memory)
+        PyErr_NoMemory();
+    PyObject *list = PyErr_Occurred() != NULL ? NULL : PyList_New(0);
 
     for (struct entry *e = entries->first, *next; e != NULL; e = next) {
         next = e->next;
@@ -387,8 +351,6 @@ entries_to_python(struct entries *entries)
         Py_XDECREF(item);
         free(e);
     }
-    if (entries->is_short_of_memory)
-        PyErr_NoMemory();
     return list;
 }
 
@@ -399,27 +361,19 @@ PyDoc_STRVAR(recurring_list_doc,
 static PyObject *
 recurring_list(PyObject *module, PyObject *args)
 {
+    struct guaco__call call;
     PyObject *broker;
     const char *queue;
     Py_ssize_t len;
 
-    if (!PyArg_ParseTuple(args, "Os#:recurring_list", &broker, &queue, &len))
+    if (!PyArg_ParseTuple(args, "Os#:recurring_list", &broker, &queue, &len) ||
+        !guaco__call_begin(&call, module, broker))
         return NULL;
-    struct guaco_broker *open = guaco__enter(module, broker);
-    if (open == NULL)
-        return NULL;
-    struct guaco_error err = {0};
     struct entries entries = {.last = &entries.first};
-    int rc;
-    Py_BEGIN_ALLOW_THREADS rc = guaco_broker_recurring_list(
-        open, guaco__slice_of(queue, len), on_entry, &entries, &err);
-    Py_END_ALLOW_THREADS guaco__broker_leave(broker);
-    PyObject *list = entries_to_python(&entries);
-    if (rc < 0) {
-        Py_XDECREF(list);
-        return guaco__fail(module, rc, &err);
-    }
-    return list;
+    int rc = guaco_broker_recurring_list(call.open, guaco__slice_of(queue, len),
+                                         on_entry, &entries, &call.err);
+    bool is_done = guaco__call_end(&call, rc);
+    return entries_to_python(&entries, is_done);
 }
 
 PyMethodDef guaco__steer_functions[] = {

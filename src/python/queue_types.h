@@ -120,17 +120,45 @@ struct guaco_recurring;
 int guaco__recurring_of_tuple(PyObject *item, uint64_t generation,
                               struct guaco_recurring *r);
 
-/* For module functions whose first argument is a Broker. */
-static inline struct guaco_broker *
-guaco__enter(PyObject *module, PyObject *broker)
+/*
+ * A call into the core by a module function whose first argument is a Broker:
+ *
+ *     if (!PyArg_ParseTuple(...) || !guaco__call_begin(&call, module, broker))
+ *         return NULL;
+ *     int rc = guaco_<noun>_<verb>(call.open, ..., &call.err);
+ *     if (!guaco__call_end(&call, rc))
+ *         return NULL;
+ *
+ * Between the two the thread is detached: no Python object may be touched.
+ */
+struct guaco__call {
+    struct guaco_broker *open;
+    struct guaco_error err;
+    PyObject *module, *broker; /* borrowed from the caller */
+    PyThreadState *thread;
+};
+
+/* False with an exception, if `broker` is no open Broker; then it is over. */
+static inline bool
+guaco__call_begin(struct guaco__call *call, PyObject *module, PyObject *broker)
 {
-    return guaco__broker_enter(guaco_state_of(module), broker);
+    *call = (struct guaco__call){.module = module, .broker = broker};
+    call->open = guaco__broker_enter(guaco_state_of(module), broker);
+    if (call->open == NULL)
+        return false;
+    call->thread = PyEval_SaveThread();
+    return true;
 }
 
-static inline PyObject *
-guaco__fail(PyObject *module, int rc, const struct guaco_error *err)
+/* False with the exception of call->err, if rc is negative. */
+static inline bool
+guaco__call_end(struct guaco__call *call, int rc)
 {
-    return guaco_raise(guaco_state_of(module), rc, err);
+    PyEval_RestoreThread(call->thread);
+    guaco__broker_leave(call->broker);
+    if (rc < 0)
+        guaco_raise(guaco_state_of(call->module), rc, &call->err);
+    return rc >= 0;
 }
 
 static inline struct guaco_slice

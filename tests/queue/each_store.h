@@ -1,6 +1,10 @@
 /*
  * The end of a test program whose TESTS(X) are to hold for every store: set up
  * and run for each, on Redis where there is a server to start.
+ *
+ * A program that starts itself once more as something else defines
+ * EACH_STORE_MAIN, int (int argc, char **argv): what that exits with, or -1 when
+ * it was started to test.
  */
 
 static int
@@ -28,8 +32,16 @@ setup_redis(void **state)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
+#ifdef EACH_STORE_MAIN
+    int rc = EACH_STORE_MAIN(argc, argv);
+    if (rc >= 0)
+        return rc;
+#else
+    (void)argc;
+    (void)argv;
+#endif
 #define X(name) \
     cmocka_unit_test_setup_teardown(name, setup_memory, fixture_teardown),
     const struct CMUnitTest memory[] = {TESTS(X)};

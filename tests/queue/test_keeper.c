@@ -18,13 +18,20 @@
 
 #define LONG_MS 20000
 
+/* Of "remote" the keeper keeps the memory itself. */
+static struct guaco_broker *
+kept(struct fixture *f)
+{
+    return f->kept != NULL ? f->kept : f->broker;
+}
+
 static struct guaco_keeper *
-open_keeper(struct guaco_broker *broker)
+open_keeper(struct fixture *f)
 {
     struct guaco_keeper *keeper;
     struct guaco_error err = {0};
 
-    if (guaco_keeper_open(&keeper, broker, NULL, &err) != GUACO_OK)
+    if (guaco_keeper_open(&keeper, kept(f), NULL, &err) != GUACO_OK)
         fail_msg("keeper: %s", err.text);
     return keeper;
 }
@@ -65,7 +72,7 @@ static void
 a_delayed_task_is_run_when_the_clock_says_so(void **state)
 {
     struct fixture *f = *state;
-    struct guaco_keeper *keeper = open_keeper(f->broker);
+    struct guaco_keeper *keeper = open_keeper(f);
     struct guaco_worker *worker = open_worker(f->broker, 1);
     int64_t due_ms = guaco_broker_now_ms(f->broker) + 86400000;
     struct guaco_run *run;
@@ -83,7 +90,7 @@ static void
 a_delay_is_kept_to_the_millisecond_and_never_early(void **state)
 {
     struct fixture *f = *state;
-    struct guaco_keeper *keeper = open_keeper(f->broker);
+    struct guaco_keeper *keeper = open_keeper(f);
     struct guaco_worker *worker = open_worker(f->broker, 1);
     int64_t due_ms = guaco_broker_now_ms(f->broker) + 30;
 
@@ -118,8 +125,8 @@ static void
 each_fire_time_is_run_once_with_two_keepers(void **state)
 {
     struct fixture *f = *state;
-    struct guaco_keeper *one = open_keeper(f->broker);
-    struct guaco_keeper *two = open_keeper(f->broker);
+    struct guaco_keeper *one = open_keeper(f);
+    struct guaco_keeper *two = open_keeper(f);
     struct guaco_worker *worker = open_worker(f->broker, 1);
     struct guaco_run *run;
 
@@ -236,7 +243,7 @@ the_tasks_of_a_killed_process_are_back_within_100_ms(void **state)
 
     if (strcmp(f->kind, "memory") == 0)
         skip();
-    struct guaco_keeper *keeper = open_keeper(f->broker);
+    struct guaco_keeper *keeper = open_keeper(f);
     /* Again where the machine itself was too busy to be in time. */
     for (int i = 0; i < 5 && best_ns >= 100000000u; i++) {
         uint64_t took_ns = kill_one_ns(f);
@@ -260,7 +267,7 @@ a_task_that_kills_three_processes_is_dead_with_a_reason(void **state)
     if (strcmp(f->kind, "memory") == 0)
         skip();
     uint64_t id = fixture_put(f, "poison");
-    struct guaco_keeper *keeper = open_keeper(f->broker);
+    struct guaco_keeper *keeper = open_keeper(f);
     for (uint32_t i = 0; i < GUACO_TASK_DEATHS_MAX; i++) {
         victims[i] = start_victim(f, &fd);
         assert_int_equal(read(fd, &byte, 1), 1);
@@ -308,7 +315,7 @@ a_lease_that_ran_out_gives_the_tasks_of_a_living_process_back(void **state)
 
     assert_int_equal(fixture_claim(f, owner, false, &row), 1);
     fixture_free_row(&row);
-    struct guaco_keeper *keeper = open_keeper(f->broker);
+    struct guaco_keeper *keeper = open_keeper(f);
     struct guaco_worker *worker = open_worker(f->broker, 1);
     struct guaco_run *run = next(worker);
     assert_int_equal(guaco_run_id(run), id);
@@ -329,7 +336,7 @@ a_wall_clock_set_forward_or_back_ends_no_lease(void **state)
 
     assert_int_equal(fixture_claim(f, owner, false, &row), 1);
     fixture_free_row(&row);
-    struct guaco_keeper *keeper = open_keeper(f->broker);
+    struct guaco_keeper *keeper = open_keeper(f);
     struct guaco_worker *worker = open_worker(f->broker, 1);
     for (int i = 0; i < 3; i++) {
         fixture_clock_shift_ms(i == 2 ? -day_ms : day_ms);
@@ -387,8 +394,7 @@ a_shifted_and_a_jumping_clock_are_logged(void **state)
     const struct guaco_log log = {GUACO_LOG_WARNING, take_line, &journal};
     struct guaco_keeper *keeper;
 
-    assert_int_equal(guaco_keeper_open(&keeper, f->broker, &log, NULL),
-                     GUACO_OK);
+    assert_int_equal(guaco_keeper_open(&keeper, kept(f), &log, NULL), GUACO_OK);
     wait_for_line(&journal, "shifted by GUACO_TEST_CLOCK");
     fixture_clock_shift_ms(7200000);
     wait_for_line(&journal, "jumped forward");
@@ -409,45 +415,12 @@ a_shifted_and_a_jumping_clock_are_logged(void **state)
     X(a_task_that_kills_three_processes_is_dead_with_a_reason)
 
 static int
-setup_memory(void **state)
-{
-    return fixture_setup(state, "memory");
-}
-
-static int
-setup_sqlite(void **state)
-{
-    return fixture_setup(state, "sqlite");
-}
-
-static int
-setup_redis(void **state)
-{
-    return fixture_setup(state, "redis");
-}
-
-int
-main(int argc, char **argv)
+keeper_main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], "--victim") == 0)
         return victim_main(argv[2], (int)strtol(argv[3], NULL, 10));
-#define X(name) \
-    cmocka_unit_test_setup_teardown(name, setup_memory, fixture_teardown),
-    const struct CMUnitTest memory[] = {TESTS(X)};
-#undef X
-#define X(name) \
-    cmocka_unit_test_setup_teardown(name, setup_sqlite, fixture_teardown),
-    const struct CMUnitTest sqlite[] = {TESTS(X)};
-#undef X
-#define X(name) \
-    cmocka_unit_test_setup_teardown(name, setup_redis, fixture_teardown),
-    const struct CMUnitTest redis[] = {TESTS(X)};
-#undef X
-    fixture_clock_init();
-    int failed = cmocka_run_group_tests(memory, NULL, NULL) +
-                 cmocka_run_group_tests(sqlite, NULL, NULL);
-    if (fixture_has("redis"))
-        failed += cmocka_run_group_tests(redis, NULL, NULL);
-    fixture_end();
-    return failed;
+    return -1;
 }
+
+#define EACH_STORE_MAIN keeper_main
+#include "each_store.h"

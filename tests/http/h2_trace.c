@@ -19,7 +19,9 @@ const struct guaco__h2_limits h2_small_limits = {
 /* What is attached to a stream. */
 struct stream {
     struct h2_trace *trace;
-    size_t left; /* of its answer */
+    size_t left;     /* of its answer */
+    size_t data_len; /* of its request */
+    bool has_length; /* a Content-Length */
     bool is_open;
 };
 
@@ -49,13 +51,33 @@ end_data(struct h2_trace *trace)
     trace->data_len = 0;
 }
 
+/* How much comes of a body that is longer than its Content-Length, before the
+ * fault, is the split's: such bodies are told with their end. */
 static void
 tell_data(struct h2_trace *trace, const struct guaco__h2_event *event)
 {
+    struct stream *stream = event->stream;
+
+    if (stream != NULL && stream->has_length) {
+        stream->data_len += event->data.len;
+        return;
+    }
     if (trace->data_id != event->id)
         end_data(trace);
     trace->data_id = event->id;
     trace->data_len += event->data.len;
+}
+
+static void
+tell_end(struct h2_trace *trace, const struct guaco__h2_event *event)
+{
+    const struct stream *stream = event->stream;
+
+    end_data(trace);
+    tell(trace, "end %u", event->id);
+    if (stream != NULL && stream->has_length)
+        tell(trace, " #%zu", stream->data_len);
+    tell(trace, "\n");
 }
 
 static void
@@ -133,7 +155,12 @@ take_request(struct run *run, const struct guaco__h2_event *event)
         return;
     }
     stream = &run->streams[run->count++];
-    *stream = (struct stream){run->trace, ANSWER_BYTES, true};
+    *stream = (struct stream){
+        .trace = run->trace,
+        .left = ANSWER_BYTES,
+        .has_length = event->head.body_bytes > 0,
+        .is_open = true,
+    };
     guaco__h2_attach(run->h2, event->id, stream);
     if (run->trace->answers)
         guaco__h2_head(run->h2, event->id, fields, 2, event->id % 4 == 3);
@@ -151,13 +178,13 @@ take_event(struct run *run, const struct guaco__h2_event *event)
     }
     if (event->type == GUACO__H2_NEED_MORE)
         return;
-    end_data(trace);
-    if (event->type == GUACO__H2_REQUEST) {
-        tell_request(trace, event);
-        take_request(run, event);
-    } else {
-        tell(trace, "end %u\n", event->id);
+    if (event->type == GUACO__H2_END) {
+        tell_end(trace, event);
+        return;
     }
+    end_data(trace);
+    tell_request(trace, event);
+    take_request(run, event);
 }
 
 static void

@@ -56,9 +56,18 @@ struct guaco_worker_calls {
     void (*on_stuck)(void *ctx, struct guaco_run *run);
 };
 
+/*
+ * `prefetch`: while runs are short beside what a claim costs, more tasks are
+ * claimed than there are free slots, so many as begin within about a
+ * millisecond (on a store with slow round trips, within two of these), at most
+ * `prefetch`.  They are not hoarded: what was not begun in time, since a run
+ * before it is long, goes back within some 10 ms, at draining at once.  Not for
+ * event loops (on_ready): these have a slot for each task that they begin.
+ */
 struct guaco_worker_options {
     struct guaco_slice queue;
     uint32_t slots;            /* runs at a time, 1..4096 */
+    uint32_t prefetch;         /* claimed ahead at most, 0..256; see below */
     uint32_t lease_ms;         /* 0: 15000; renewed each third of it */
     uint32_t kill_grace_ms;    /* 0: 5000 */
     uint32_t result_bytes_max; /* 0: GUACO_RESULT_BODY_MAX */

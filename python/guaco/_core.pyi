@@ -236,6 +236,7 @@ class Worker:
         kill_grace_ms: int,
         exit_when_stuck: bool,
         wants_ready: bool,
+        prefetch: int,
         /,
     ) -> Self: ...
     def next(self, timeout_ms: int, /) -> Run | None:

@@ -53,6 +53,9 @@ ERROR_PAUSE_S = 1.0
 """After an error of the store, before it is asked again."""
 
 
+PREFETCH = 64
+"""Tasks claimed ahead at most; the engine measures how many are too many."""
+
 LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
 
 
@@ -233,6 +236,7 @@ class Workers:
         self.drained = threading.Event()
         self.is_draining = False
         self.kill_grace_ms = 0  # the engine's own
+        self.prefetch = PREFETCH if self.batch == 1 else 0
         self.worker: Worker
         self._old: list[Worker] = []
         self._wants_ready = False
@@ -256,6 +260,7 @@ class Workers:
             self.kill_grace_ms,
             self.exit_when_stuck,
             self._wants_ready,
+            self.prefetch,
         )
 
     def _renew(self) -> None:

@@ -24,7 +24,12 @@ from typing import Any
 
 from guaco import _core
 from guaco._queue_errors import QueueError
-from guaco._queue_worker import ThreadWorkers, Workers, open_workers
+from guaco._queue_worker import (
+    PREFETCH,
+    ThreadWorkers,
+    Workers,
+    open_workers,
+)
 from guaco._worker import reopen_logs
 from guaco.queue import Queue, all_queues
 
@@ -102,6 +107,7 @@ class TaskWorker:
         self._deployment = deployment(int(order.get("generation") or 0))
         self._kind: str = options.get("worker_kind") or "thread"
         self._count = int(order.get("concurrency") or 1)
+        self._prefetch = int(options.get("prefetch", PREFETCH))
         self._grace_s = float(options.get("grace") or 30)
         self._periodic = bool(options.get("periodic", True))
         self._level = str(options.get("log_level") or "info")
@@ -160,6 +166,8 @@ class TaskWorker:
             kind = "thread" if self._kind == "process" else self._kind
             count = 1 if self._kind == "process" else self._count
             workers = open_workers(queue, count, kind, exit_when_stuck=True)
+            if workers.batch == 1:
+                workers.prefetch = self._prefetch
             self._workers.append(workers)
             if on_main and isinstance(workers, ThreadWorkers):
                 workers.open_here()

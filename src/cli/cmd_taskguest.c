@@ -372,12 +372,22 @@ put_recurring(struct task_guest *g, struct guaco_error *err)
     return rc;
 }
 
+/* The table has checked it. */
+static uint32_t
+prefetch_of(const struct guaco__json *options)
+{
+    int64_t n = guaco__json_int(options, "prefetch", 0);
+
+    return n > 0 && n <= UINT32_MAX ? (uint32_t)n : 0;
+}
+
 static int
 open_worker(struct task_guest *g, struct guaco_error *err)
 {
     const struct guaco_worker_options options = {
         .queue = {g->tasks->queue, strlen(g->tasks->queue)},
         .slots = g->seat_count,
+        .prefetch = prefetch_of(g->options),
         .calls = {.on_stuck = on_stuck},
         .ctx = g};
     int rc = guaco_broker_open(&g->broker, g->tasks->url, err);

@@ -5,7 +5,8 @@
  *     class Worker:
  *         def __new__(cls, broker: Broker, queue: str, slots: int,
  *                     mailbox: Mailbox, lease_ms: int, kill_grace_ms: int,
- *                     exit_when_stuck: bool, wants_ready: bool, /): ...
+ *                     exit_when_stuck: bool, wants_ready: bool,
+ *                     prefetch: int, /): ...
  *         def next(self, timeout_ms: int, /) -> Run | None: ...
  *         def drain(self) -> None: ...
  *         def join(self, timeout_ms: int, /) -> bool: ...
@@ -101,13 +102,14 @@ worker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     PyObject *broker, *mailbox;
     const char *queue;
     Py_ssize_t queue_len;
-    unsigned slots, lease_ms, kill_grace_ms;
+    unsigned slots, lease_ms, kill_grace_ms, prefetch;
     int exit_when_stuck, wants_ready;
 
     if (!guaco__no_keywords("Worker", kwargs) ||
-        !PyArg_ParseTuple(args, "Os#IOIIpp:Worker", &broker, &queue, &queue_len,
-                          &slots, &mailbox, &lease_ms, &kill_grace_ms,
-                          &exit_when_stuck, &wants_ready))
+        !PyArg_ParseTuple(args, "Os#IOIIppI:Worker", &broker, &queue,
+                          &queue_len, &slots, &mailbox, &lease_ms,
+                          &kill_grace_ms, &exit_when_stuck, &wants_ready,
+                          &prefetch))
         return NULL;
     PyObject *module = PyType_GetModuleByDef(type, &guaco_module_def);
     if (module == NULL)
@@ -133,6 +135,7 @@ worker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     struct guaco_worker_options options = {
         .queue = {queue, (size_t)queue_len},
         .slots = slots,
+        .prefetch = prefetch,
         .lease_ms = lease_ms,
         .kill_grace_ms = kill_grace_ms,
         .calls = {wants_ready ? on_ready : NULL, on_interrupt, on_stuck},

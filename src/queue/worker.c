@@ -8,8 +8,9 @@
 #include "os/clock.h"
 #include "worker_int.h"
 
-#define SLOTS_MAX  4096u
-#define FOLLOW_MAX 1000u
+#define SLOTS_MAX    4096u
+#define PREFETCH_MAX 256u
+#define FOLLOW_MAX   1000u
 
 /* ---- life ---- */
 
@@ -55,6 +56,10 @@ check_options(const struct guaco_worker_options *options,
     if (rc == GUACO_OK && (options->slots < 1 || options->slots > SLOTS_MAX))
         rc = guaco_fail(err, GUACO_E_INVALID, 0, "%u slots, not 1 to %u",
                         options->slots, SLOTS_MAX);
+    if (rc == GUACO_OK && options->prefetch > PREFETCH_MAX)
+        rc = guaco_fail(err, GUACO_E_INVALID, 0,
+                        "%u tasks claimed ahead, most %u", options->prefetch,
+                        PREFETCH_MAX);
     if (rc == GUACO_OK && options->result_bytes_max > GUACO_RESULT_BODY_MAX)
         rc = guaco_fail(err, GUACO_E_INVALID, 0,
                         "result_bytes_max of %u, most %u",
@@ -94,6 +99,7 @@ set_options(struct guaco_worker *worker,
     worker->flush_ns = UINT64_MAX;
     worker->look_ns = UINT64_MAX;
     worker->patience_ns = WORKER_QUIET_NS;
+    guaco__pace_init(&worker->pace);
     worker->lease_ns =
         guaco__clock_mono_ns() + (uint64_t)own->lease_ms * 1000000u / 3;
 }
@@ -184,6 +190,41 @@ guaco__worker_give_back(struct guaco_worker *worker)
     guaco__worker_stir(worker, 0);
 }
 
+uint32_t
+guaco__worker_ahead(const struct guaco_worker *worker)
+{
+    uint32_t taken = worker->running_count + worker->fresh_count;
+    uint32_t over =
+        taken > worker->options.slots ? taken - worker->options.slots : 0;
+
+    return over < worker->fresh_count ? over : worker->fresh_count;
+}
+
+uint64_t
+guaco__worker_return_ns(const struct guaco_worker *worker)
+{
+    if (guaco__worker_ahead(worker) == 0)
+        return UINT64_MAX;
+    return worker->claimed_ns + guaco__pace_hold_ns(&worker->pace);
+}
+
+void
+guaco__worker_return_ahead(struct guaco_worker *worker)
+{
+    const struct guaco__verdict back = {0};
+
+    for (uint32_t n = guaco__worker_ahead(worker); n > 0; n--) {
+        struct guaco_run *run =
+            GUACO__OF(worker->fresh.prev, struct guaco_run, link);
+        guaco__list_remove(&run->link);
+        guaco__worker_give_up(worker, run, &back);
+        guaco__run_free(run);
+        worker->fresh_count--;
+    }
+    guaco__pace_stalled(&worker->pace);
+    worker->flush_ns = 0;
+}
+
 void
 guaco_worker_drain(struct guaco_worker *worker)
 {
@@ -268,7 +309,8 @@ hand_out(struct guaco_worker *worker, const struct guaco_slice *like)
     const struct guaco__verdict back = {0}; /* the store ends it */
     struct guaco_run *run;
 
-    while ((run = take_fresh(worker, like)) != NULL) {
+    while (worker->running_count < worker->options.slots &&
+           (run = take_fresh(worker, like)) != NULL) {
         const struct guaco__life_terms terms = {
             .task = &run->task,
             .wall_ms = run->task.expires_ms == 0
@@ -288,11 +330,13 @@ hand_out(struct guaco_worker *worker, const struct guaco_slice *like)
         }
         guaco__list_push(&worker->running, &run->link);
         worker->running_count++;
-        /* Our thread has a deadline or a lease to keep from now on. */
+        run->begun_ns = terms.now_ns;
+        /* Our thread has deadlines to keep from now on. */
         uint64_t by_ns = run->life.limit_ns < worker->lease_ns
                              ? run->life.limit_ns
                              : worker->lease_ns;
-        guaco__worker_stir(worker, by_ns);
+        uint64_t return_ns = guaco__worker_return_ns(worker);
+        guaco__worker_stir(worker, by_ns < return_ns ? by_ns : return_ns);
         return run;
     }
     return NULL;
@@ -641,6 +685,7 @@ guaco_run_finish(struct guaco_run *run, const struct guaco_outcome *outcome,
         pthread_cond_wait(&worker->changed, &worker->lock);
     guaco__list_remove(&run->link);
     worker->running_count--;
+    guaco__pace_ended(&worker->pace, run->begun_ns, guaco__clock_mono_ns());
     if (run->is_exclusive)
         guaco__worker_open_up(worker);
     keep_record(worker, run, record);

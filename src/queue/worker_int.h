@@ -4,7 +4,7 @@
 /*
  * The worker's insides.
  *
- *   fresh      claimed, nobody runs it yet
+ *   fresh      claimed, nobody runs it yet; ahead: more of them than free slots
  *   running    handed out
  *   outcomes   to be stored with the next turn
  *
@@ -32,6 +32,7 @@
 #include "base/rand.h"
 #include "front.h"
 #include "life.h"
+#include "pace.h"
 
 #define WORKER_TURN_OPS     200u     /* outcomes and events of one turn */
 #define WORKER_FLUSH_AT     64u      /* outcomes that a finish stores itself */
@@ -56,6 +57,7 @@ struct guaco_run {
     bool is_exclusive;    /* a suspect: nothing else may run beside it */
     bool has_rules;
     uint32_t members;
+    uint64_t begun_ns; /* handed out */
     void *data;
     char *envelope;
 };
@@ -107,6 +109,8 @@ struct guaco_worker {
     uint64_t flush_ns; /* when outcomes must be stored; UINT64_MAX: none */
     uint64_t lease_ns; /* when the lease is renewed */
     uint64_t retry_ns; /* not before this: the store failed */
+    struct guaco__pace pace;
+    uint64_t claimed_ns;      /* the last of `fresh` */
     uint64_t asleep_until_ns; /* our own thread */
     struct guaco_worker_stats stats;
 };
@@ -139,6 +143,10 @@ void guaco__run_free(struct guaco_run *run);
 int guaco__run_why(const struct guaco_run *run);
 /* Give back what was claimed and not handed out. */
 void guaco__worker_give_back(struct guaco_worker *worker);
+/* How many of them were claimed ahead, and when they are to be given back. */
+uint32_t guaco__worker_ahead(const struct guaco_worker *worker);
+uint64_t guaco__worker_return_ns(const struct guaco_worker *worker);
+void guaco__worker_return_ahead(struct guaco_worker *worker);
 /* The suspect's run is over: the others' turn. */
 void guaco__worker_open_up(struct guaco_worker *worker);
 int

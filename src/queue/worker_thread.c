@@ -45,7 +45,8 @@ next_deadline(const struct guaco_worker *worker)
 static uint64_t
 next_wake(const struct guaco_worker *worker, uint64_t now_ns)
 {
-    uint64_t end_ns = next_deadline(worker);
+    uint64_t end_ns =
+        earlier(next_deadline(worker), guaco__worker_return_ns(worker));
 
     if (worker->is_turning)
         return end_ns;
@@ -200,6 +201,10 @@ guaco__worker_main(void *arg)
         }
         while (tick_one(worker, now_ns))
             continue;
+        if (now_ns >= guaco__worker_return_ns(worker)) {
+            guaco__worker_return_ahead(worker);
+            laps = WORKER_IDLE_LAPS; /* lest a turn be out just now */
+        }
         turn(worker, now_ns);
     }
     pthread_mutex_unlock(&worker->lock);

@@ -156,6 +156,17 @@ guaco__worker_free_slots(const struct guaco_worker *worker)
     return worker->options.slots - taken;
 }
 
+/* How many to claim: for the free slots, and ahead. */
+static uint32_t
+claim_max(const struct guaco_worker *worker)
+{
+    uint32_t max = guaco__worker_free_slots(worker);
+
+    if (max > 0 && worker->options.calls.on_ready == NULL)
+        max += guaco__pace_ahead(&worker->pace, worker->options.prefetch);
+    return max < GUACO__CLAIM_MAX ? max : GUACO__CLAIM_MAX;
+}
+
 static void
 take_outcomes(struct guaco_worker *worker, struct turn *turn)
 {
@@ -419,6 +430,7 @@ settle_claim(struct guaco_worker *worker, const struct guaco__op *op,
 {
     for (uint32_t i = 0; i < op->claim.count; i++)
         add_run(worker, &op->claim.rows[i], fates[i]);
+    worker->claimed_ns = guaco__clock_mono_ns();
     settle_suspects(worker, &op->claim);
     worker->is_woken = worker->is_woken || op->claim.more ||
                        (op->claim.alone && op->claim.suspects);
@@ -534,10 +546,8 @@ guaco__worker_turn(struct guaco_worker *worker, bool claim,
     assert(!worker->is_turning);
     struct turn turn;
     struct guaco__row *rows = NULL;
-    uint32_t max = claim ? guaco__worker_free_slots(worker) : 0;
+    uint32_t max = claim ? claim_max(worker) : 0;
 
-    if (max > GUACO__CLAIM_MAX)
-        max = GUACO__CLAIM_MAX;
     worker->is_turning = true;
     if (claim) {
         rows = malloc((max + 1) * sizeof *rows);
@@ -549,11 +559,15 @@ guaco__worker_turn(struct guaco_worker *worker, bool claim,
         plan(worker, &turn, claim, rows, max);
         if (turn.n > 0) {
             pthread_mutex_unlock(&worker->lock);
+            uint64_t begun_ns = guaco__clock_mono_ns();
             rc = guaco__front_run(worker->broker, turn.ops, turn.n, err);
+            uint64_t took_ns = guaco__clock_mono_ns() - begun_ns;
             if (rc == GUACO_OK && claim && turn.claim->rc == GUACO_OK &&
                 turn.claim->claim.count > 0 && turn.claim->claim.revokes)
                 ask_revoked(worker, &turn);
             pthread_mutex_lock(&worker->lock);
+            if (claim)
+                guaco__pace_claimed(&worker->pace, took_ns);
             int failed = settle(worker, &turn, rc);
             if (rc == GUACO_OK && failed != GUACO_OK)
                 rc = guaco_fail(err, failed, 0, "%s", guaco_strerror(failed));

@@ -248,6 +248,9 @@ const struct guaco__option guaco__option_table[] = {
             "--reload"),
     SECONDS("worker-lifetime", TREE, "0", 366 * 24 * HOUR,
             "after which a worker is replaced; 0: never"),
+    COUNT("prefetch", TASK, "N", "64", 0, 256,
+          "tasks that a worker claims ahead at most, while they are short "
+          "beside a claim; 0: none"),
     SECONDS("grace", TASK, "30", 24 * HOUR,
             "for running tasks at shutdown or reload"),
 

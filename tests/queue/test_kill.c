@@ -87,8 +87,8 @@ produce(void *arg)
 static void
 run_tasks(struct victim *v)
 {
-    struct guaco_worker_options options = {.queue = GUACO_SLICE("q"),
-                                           .slots = SLOTS};
+    struct guaco_worker_options options = {
+        .queue = GUACO_SLICE("q"), .slots = SLOTS, .prefetch = 64};
     struct guaco_worker *worker;
     struct guaco_run *run;
 

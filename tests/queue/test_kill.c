@@ -29,13 +29,16 @@
 #define LEDGER_MAX 4000000
 #define SLOTS      4
 
+/* Producers rest while more is waiting: the file is checked now and then, and
+ * the check of one that has grown without end takes as long. */
+#define BACKLOG_MAX 20000
+
 static int kills = 20;
 
 /* Shared with the children: what was acknowledged, and how much was run. */
 struct ledger {
     atomic_size_t count;
     atomic_size_t runs;
-    atomic_size_t stop;
     uint64_t ids[LEDGER_MAX];
 };
 
@@ -70,8 +73,11 @@ produce(void *arg)
                                        .name = GUACO_SLICE("kill.task"),
                                        .body = {body, sizeof body},
                                        .retries = 1};
-    for (size_t round = 0; atomic_load(&v->ledger->stop) == 0; round++) {
+    for (size_t round = 0;; round++) {
         size_t n = round % 8 + 1;
+        while (atomic_load(&v->ledger->count) >
+               atomic_load(&v->ledger->runs) + BACKLOG_MAX)
+            nanosleep(&(struct timespec){0, 1000000}, NULL);
         if (guaco_broker_put(v->broker, tasks, n, ids, NULL) != GUACO_OK)
             _exit(3);
         /* The ids are in the ledger only once the put has returned; a kill in
@@ -81,7 +87,6 @@ produce(void *arg)
             _exit(4);
         memcpy(&v->ledger->ids[at], ids, n * sizeof ids[0]);
     }
-    return NULL;
 }
 
 static void

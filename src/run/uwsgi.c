@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 #define VALUE_BYTES_MAX 65536u
 #define ARENA_BYTES_MAX (8u << 20)
 
@@ -118,6 +120,19 @@ expand(const struct guaco__uwsgi_file *file, struct guaco_slice raw,
 
 /* ---- lines ---- */
 
+/* What a TOML file may hold, in its strings and in its comments. */
+static bool
+is_text(struct guaco_slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.at[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return guaco__utf8_is_valid(s.at, s.len);
+}
+
+/* Returns GUACO_E_PROTO for what is_text() does not allow. */
 static int
 take_line(struct guaco__uwsgi_file *file, struct guaco_slice line,
           bool *is_ours, bool *was_ours)
@@ -139,6 +154,8 @@ take_line(struct guaco__uwsgi_file *file, struct guaco_slice line,
     struct guaco__uwsgi_entry *entry = &file->entries[file->count];
     *entry = (struct guaco__uwsgi_entry){.key = trimmed(line.at, equals)};
     int rc = expand(file, trimmed(equals + 1, line.at + line.len), entry);
+    if (rc == GUACO_OK && !(is_text(entry->key) && is_text(entry->value)))
+        rc = GUACO_E_PROTO;
     if (rc == GUACO_OK)
         file->count++;
     return rc;
@@ -157,6 +174,10 @@ read_file(struct guaco__uwsgi_file *file, struct guaco_slice text,
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         const char *to = stop == NULL ? end : stop;
         int rc = take_line(file, trimmed(at, to), &is_ours, &was_ours);
+        if (rc == GUACO_E_PROTO)
+            return guaco_fail(err, GUACO_E_INVALID, 0,
+                              "line %u: not UTF-8, or a control character",
+                              number);
         if (rc != GUACO_OK)
             return guaco_fail(err, rc, 0, "line %u: %s", number,
                               rc == GUACO_E_INVALID

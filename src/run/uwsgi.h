@@ -27,7 +27,8 @@
  * that was not carried over, with why or what to use.  *left is how many.
  *
  * Returns 0; GUACO_E_INVALID with the number of the line (no section [uwsgi],
- * a line that is neither); GUACO_E_LIMIT; GUACO_E_NOMEM.
+ * a line that is neither, a key or value that is no UTF-8 or has control
+ * characters); GUACO_E_LIMIT; GUACO_E_NOMEM.
  */
 int guaco__uwsgi_import(struct guaco_slice text, const char *path,
                         struct guaco__buf *out, size_t *left,

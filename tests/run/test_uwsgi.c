@@ -155,6 +155,12 @@ what_is_no_ini_is_refused_with_its_line(void **state)
     assert_non_null(strstr(err.text, "no section [uwsgi]"));
     assert_int_equal(import("", &left), GUACO_E_INVALID);
     assert_int_equal(import("[uwsgi\n", &left), GUACO_E_INVALID);
+    assert_int_equal(import("[uwsgi]\nmodule=caf\xe9\n", &left),
+                     GUACO_E_INVALID);
+    assert_non_null(strstr(err.text, "line 2: not UTF-8"));
+    assert_int_equal(import("[uwsgi]\n# \xe9\nmod\1ule=a\n", &left),
+                     GUACO_E_INVALID);
+    assert_non_null(strstr(err.text, "line 3: not UTF-8"));
 }
 
 /* Each key may stand for what stands before it: no more is made of a file than

@@ -1,7 +1,10 @@
 #ifndef GUACO_TEST_FOLDER_H
 #define GUACO_TEST_FOLDER_H
 
-/* A fresh folder for a test's files; removed with all that is in it. */
+/*
+ * A fresh folder for a test's files; removed with all that is in it, also when
+ * the program is killed first.
+ */
 
 #define FOLDER_PATH_MAX 256
 
@@ -17,5 +20,9 @@ void folder_write(const char *name, const void *data, unsigned long len);
 
 /* Remove it. */
 void folder_remove(void);
+
+/* Further folders.  `path` ends in XXXXXX, which becomes what makes it new. */
+void folder_new(char *path);
+void folder_delete(const char *path);
 
 #endif

@@ -1,7 +1,6 @@
 #include "redis_server.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../folder.h"
 #include "../test.h"
 
 #define ARGS_MAX 32
@@ -83,7 +83,7 @@ redis_server_start(struct redis_server *server, const char *const *more)
     if (server->folder[0] == '\0') {
         snprintf(server->folder, sizeof server->folder,
                  "/tmp/guaco-redis.XXXXXX");
-        assert_non_null(mkdtemp(server->folder));
+        folder_new(server->folder);
         snprintf(server->socket, sizeof server->socket, "%s/redis.sock",
                  server->folder);
     }
@@ -107,21 +107,12 @@ redis_server_kill(struct redis_server *server)
     server->pid = 0;
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 void
 redis_server_remove(struct redis_server *server)
 {
     redis_server_kill(server);
     if (server->folder[0] != '\0')
-        nftw(server->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        folder_delete(server->folder);
     server->folder[0] = '\0';
 }
 

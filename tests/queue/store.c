@@ -4,27 +4,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "../folder.h"
 
 static int64_t *offset_ns;
 
-#include <sys/mman.h>
-
 void
 fixture_clock_init(void)
 {
-    char path[] = "/tmp/guaco-clock.XXXXXX";
-    int fd = mkstemp(path);
+    /* Without a name, so that nothing is left; open as long as this program
+     * runs, so that its children may open it by that path. */
+    int fd = memfd_create("guaco-clock", MFD_CLOEXEC);
     int64_t zero = 0;
+    char path[64];
 
     assert_true(fd >= 0);
     assert_int_equal(write(fd, &zero, sizeof zero), sizeof zero);
     offset_ns =
         mmap(NULL, sizeof zero, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     assert_true(offset_ns != MAP_FAILED);
-    close(fd);
+    snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)getpid(), fd);
     setenv("GUACO_TEST_CLOCK", path, 1);
 }
 

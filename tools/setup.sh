@@ -99,11 +99,16 @@ make_venv() {
 
 install_requirements() {
     local exe=$1 venv=$2 want
-    want=$({ cat tools/requirements.txt tools/setup.sh; echo "$exe";
+    # python3 and python3.11 may be one: the venv of the one serves the other.
+    want=$({ cat tools/requirements.txt tools/setup.sh
+        "$exe" -c 'import os, sys; print(os.path.realpath(sys.executable))'
         "$exe" -VV; } | sha256sum)
     [ -e "$venv/.stamp" ] && [ "$(cat "$venv/.stamp")" = "$want" ] && return
     say "making $venv"
     make_venv "$exe" "$venv"
+    # A venv that is not whole is its base interpreter: that one's packages are
+    # not for us to change.
+    export PIP_REQUIRE_VIRTUALENV=1
     "$venv/bin/python" -m pip install -q \
         "$(grep '^pip==' tools/requirements.txt)"
     "$venv/bin/python" -m pip install -q -r tools/requirements.txt
@@ -123,6 +128,13 @@ if [ "${1:-}" = --bench ]; then
     shift
 fi
 name=${1:-python3}
+# One at a time: a second one would remove the venv that the first one makes.
+if [ -z "${GUACO_SETUP_LOCK:-}" ]; then
+    mkdir -p .cache
+    exec {lock}>.cache/setup.lock
+    flock "$lock"
+    export GUACO_SETUP_LOCK=$lock
+fi
 install_packages "${lists[@]}"
 case $name in
 python3.14 | python3.15)

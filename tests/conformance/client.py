@@ -4,7 +4,7 @@ import dataclasses
 import socket
 import time
 
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 
 
 class Malformed(Exception):

@@ -251,7 +251,7 @@ a_guest_is_driven_by_its_descriptor_and_its_timeout(void **state)
     guaco__post_init(&post, on_post);
     assert_int_equal(guaco__post_send(loop, &post), GUACO_OK);
     struct pollfd fd = {guaco__loop_backend_fd(loop), POLLIN, 0};
-    assert_int_equal(poll(&fd, 1, 5000), 1);
+    assert_int_equal(poll(&fd, 1, 60000), 1);
     guaco__loop_run(loop, GUACO__LOOP_NOWAIT);
     assert_string_equal(trace, "p");
 }

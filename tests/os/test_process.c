@@ -36,7 +36,7 @@ end_of(int pidfd)
     struct pollfd wait = {.fd = pidfd, .events = POLLIN};
     struct guaco__process_end end;
 
-    assert_int_equal(poll(&wait, 1, 10000), 1);
+    assert_int_equal(poll(&wait, 1, 60000), 1);
     assert_int_equal(guaco__process_wait(pidfd, &end), GUACO_OK);
     assert_int_equal(guaco__process_wait(pidfd, &end), GUACO_E_MISSING);
     close(pidfd);
@@ -111,7 +111,7 @@ the_end_of_a_zombie_is_known_to_others(void **state)
     expect_end_elsewhere(pid, wait.fd, GUACO_E_AGAIN, 0);
     assert_int_equal(guaco__process_peek(wait.fd, &end), GUACO_E_AGAIN);
     assert_int_equal(guaco__process_signal(wait.fd, SIGSEGV), GUACO_OK);
-    assert_int_equal(poll(&wait, 1, 10000), 1);
+    assert_int_equal(poll(&wait, 1, 60000), 1);
     expect_end_elsewhere(pid, wait.fd, GUACO_OK, SIGSEGV);
     assert_int_equal(guaco__process_peek(wait.fd, &end), GUACO_OK);
     assert_int_equal(end.code, SIGSEGV);

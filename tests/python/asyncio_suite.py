@@ -25,7 +25,7 @@ import tempfile
 import unittest
 from typing import Any
 
-TEST_TIMEOUT_S = 40
+TEST_TIMEOUT_S = 120
 
 # name: (test module, mixins or whole classes)
 CLASSES = {

@@ -18,8 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-
-DEADLINE_S = 20.0
+from deadline import DEADLINE_S
 
 
 def guaco_exe() -> str:

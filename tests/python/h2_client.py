@@ -8,6 +8,7 @@ import socket
 import struct
 
 import pytest
+from deadline import DEADLINE_S
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
@@ -82,7 +83,7 @@ class Stream:
 class H2Client:
     def __init__(self, sock: socket.socket, *, window: int = 1 << 24) -> None:
         self.sock = sock
-        sock.settimeout(10)
+        sock.settimeout(DEADLINE_S)
         self.decoder = Decoder()
         self.streams: dict[int, Stream] = {}
         self.goaway: int | None = None

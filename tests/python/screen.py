@@ -11,6 +11,7 @@ import termios
 import time
 
 import pytest
+from deadline import DEADLINE_S
 
 ESCAPE = re.compile(r"\x1b\[(\??[\d;]*)([A-Za-z])|\x1b[()][A-Z0-9]|\x1b[=>78]")
 
@@ -35,7 +36,7 @@ class Screen:
     def press(self, keys):
         os.write(self.fd, keys.encode())
 
-    def wait_for(self, pattern, timeout_s=20):
+    def wait_for(self, pattern, timeout_s=DEADLINE_S):
         """Draw what comes until the screen matches; the match.
 
         A screen that is half drawn may match: what has come is drawn first.
@@ -59,7 +60,7 @@ class Screen:
     def text(self):
         return "\n".join(line.rstrip() for line in self.lines)
 
-    def end(self, timeout_s=20):
+    def end(self, timeout_s=DEADLINE_S):
         """Wait for its end; the exit code."""
         self.process.wait(timeout_s)
         os.close(self.fd)

@@ -10,8 +10,7 @@ from typing import Any
 
 import guaco
 import guaco.loop
-
-DEADLINE_S = 10.0
+from deadline import DEADLINE_S
 
 # What serve() uses when it is not told; test_guest_asgi.py sets others.
 loop_factory_default: Callable[[], asyncio.AbstractEventLoop] = (

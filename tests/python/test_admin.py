@@ -18,7 +18,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import DEADLINE_S, Program
+from conftest import Program
+from deadline import DEADLINE_S
 from test_supervisor import python
 from test_supervisor import serve as fake_serve
 from test_supervisor_app import get

@@ -20,7 +20,8 @@ from starlette.responses import (  # noqa: E402
 )
 from starlette.routing import Route  # noqa: E402
 
-from served import DEADLINE_S, serve  # noqa: E402
+from deadline import DEADLINE_S  # noqa: E402
+from served import serve  # noqa: E402
 
 done: queue.SimpleQueue[int] = queue.SimpleQueue()
 

@@ -12,7 +12,8 @@ import weakref
 import pytest
 
 from guaco import ClientDisconnected
-from served import DEADLINE_S, serve
+from deadline import DEADLINE_S
+from served import serve
 
 
 def respond(status=200, headers=(), body=b"", more_body=False):

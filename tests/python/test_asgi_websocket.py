@@ -15,7 +15,8 @@ from websockets.exceptions import (  # noqa: E402
 )
 
 from guaco import ClientDisconnected  # noqa: E402
-from served import DEADLINE_S, serve  # noqa: E402
+from deadline import DEADLINE_S  # noqa: E402
+from served import serve  # noqa: E402
 
 
 def connect(served, path="/", **options):

@@ -15,7 +15,8 @@ import pytest
 import guaco
 import guaco.loop
 from guest_hosts import HOSTS
-from served import DEADLINE_S, in_thread, serve
+from deadline import DEADLINE_S
+from served import in_thread, serve
 
 
 GUACO = pytest.param(guaco.loop.new_event_loop, id="guaco")

@@ -13,7 +13,8 @@ import pytest
 
 from certificates import make_server
 from h2_client import RST_STREAM, H2Client
-from served import DEADLINE_S, in_thread, serve
+from deadline import DEADLINE_S
+from served import in_thread, serve
 
 
 def connect(served, **options) -> H2Client:

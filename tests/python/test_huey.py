@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import Program
+from deadline import WAIT
 from guaco.compat import huey as compat
 from guaco.compat.huey import (
     MemoryHuey,
@@ -148,10 +149,10 @@ import sys
 import huey_app as app
 from huey.exceptions import TaskException
 later, failed, both = sys.argv[1:]
-assert app.huey.result(later, blocking=True, timeout=15) == 3
-assert app.huey.result(both, blocking=True, timeout=15) == 6
+assert app.huey.result(later, blocking=True, timeout=60) == 3
+assert app.huey.result(both, blocking=True, timeout=60) == 6
 try:
-    app.huey.result(failed, blocking=True, timeout=15)
+    app.huey.result(failed, blocking=True, timeout=60)
 except TaskException as exc:
     assert "ValueError" in exc.metadata["error"], exc
 else:
@@ -252,7 +253,7 @@ def check_kills(start: Start, env: dict[str, str], tmp_path: pathlib.Path) -> No
     consumer.read_until("is put aside")
     (tmp_path / "snippet.py").write_text(
         "import sys, huey_app as app\n"
-        "print(app.huey.result(sys.argv[1], blocking=True, timeout=10))\n"
+        "print(app.huey.result(sys.argv[1], blocking=True, timeout=60))\n"
         "from huey.exceptions import TaskException\n"
         "try:\n"
         "    app.huey.result(sys.argv[2])\n"
@@ -343,7 +344,7 @@ def test_a_task_that_nobody_knows_is_put_aside(tmp_path: pathlib.Path) -> None:
     result = here()
     consumer = huey.create_consumer(initial_delay=0.001, max_delay=0.001)
     consumer.start()
-    assert result(blocking=True, timeout=5) == 1
+    assert result(*WAIT) == 1
     consumer.stop(graceful=True)
     huey.storage.close()
     with sqlite3.connect(tmp_path / "x.db") as db:
@@ -386,7 +387,7 @@ def test_a_consumer_goes_through_an_overridden_storage() -> None:
     result = add(1, 2)
     consumer = huey.create_consumer(initial_delay=0.001, max_delay=0.001)
     consumer.start()
-    assert result(blocking=True, timeout=5) == 3
+    assert result(*WAIT) == 3
     consumer.stop(graceful=True)
     assert huey.storage.calls == ["enqueue", "dequeue", "put_data"]
 
@@ -413,7 +414,7 @@ def test_a_sqlite_storage_whose_dequeue_is_overridden_is_asked(
     assert SqliteStorage("y", str(tmp_path / "x.db")).can_claim()
     consumer = huey.create_consumer(initial_delay=0.001, max_delay=0.001)
     consumer.start()
-    assert result(blocking=True, timeout=5) == 1
+    assert result(*WAIT) == 1
     consumer.stop(graceful=True)
     assert Own.seen == 1
     huey.storage.close()

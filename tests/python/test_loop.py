@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from deadline import DEADLINE_S
 
 import guaco.loop
 from loops import Factory, factory, loop, turns  # noqa: F401  (fixtures)
@@ -541,7 +542,7 @@ sys.exit(loop.run_until_complete(main()))
 def test_a_forked_child_refuses_to_run_and_the_parent_goes_on() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", FORK],
-        timeout=30,
+        timeout=DEADLINE_S,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.returncode == 7

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deadline import DEADLINE_S
 
 import guaco.loop
 from loops import factory, loop  # noqa: F401  (fixtures)
@@ -73,10 +74,10 @@ def run(
         with theirs:
             protocol: Any
             _, protocol = await loop.connect_accepted_socket(make, ours)
-            await asyncio.wait_for(case(protocol, theirs), 20)
+            await asyncio.wait_for(case(protocol, theirs), DEADLINE_S)
             if not protocol.lost.done() or isinstance(loop, guaco.loop.Loop):
                 protocol.transport.abort()
-            await asyncio.wait_for(protocol.lost, 20)
+            await asyncio.wait_for(protocol.lost, DEADLINE_S)
 
     loop.run_until_complete(main())
 
@@ -412,7 +413,7 @@ def test_tls_both_ways(loop: Any, certificate: Path) -> None:  # noqa: F811
         )
         assert isinstance(writer.get_extra_info("ssl_object"), ssl.SSLObject)
         writer.write(body)
-        assert await asyncio.wait_for(reader.readexactly(len(body)), 20) == body
+        assert await asyncio.wait_for(reader.readexactly(len(body)), DEADLINE_S) == body
         assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from conftest import guaco_exe
+from deadline import DEADLINE_S
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -16,7 +17,7 @@ EXAMPLES = ROOT / "examples"
 
 def run(*words: str, cwd: pathlib.Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [guaco_exe(), *words], capture_output=True, text=True, cwd=cwd, timeout=50
+        [guaco_exe(), *words], capture_output=True, text=True, cwd=cwd, timeout=DEADLINE_S
     )
 
 

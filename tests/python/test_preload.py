@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import DEADLINE_S, Program
+from conftest import Program
+from deadline import DEADLINE_S
 from test_supervisor import children, wait_gone
 from test_supervisor_app import get
 

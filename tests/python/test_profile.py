@@ -14,6 +14,7 @@ import subprocess
 import time
 
 import pytest
+from deadline import DEADLINE_S
 
 VERSIONS = ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
 ROOT = pathlib.Path(__file__).parents[2]
@@ -92,7 +93,7 @@ def profile(exe, *args, **options):
         [exe, "profile", *map(str, args)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
         **options,
     )
 
@@ -111,7 +112,7 @@ def stacks(text):
 
 def wait_until_asleep(exe, pid):
     """Both threads of SLEEPING wait: "ready" comes a moment earlier."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         text = profile(exe, "-d", "-p", pid).stdout
         if ":nap:4\n" in text and ":<module>:8\n" in text and ":wait:" in text:
@@ -126,8 +127,8 @@ STRADDLING = """
 import time
 def other(): return 0
 def spin():
-    end = time.monotonic() + 0.02
-    while time.monotonic() < end: pass
+    end = time.process_time() + 0.02
+    while time.process_time() < end: pass
 def begin(words):
     locals_ = " = ".join(f"a{n}" for n in range(words))
     scope = {}
@@ -326,7 +327,7 @@ def test_a_link_is_followed_and_stays_one(exe, some_python, target, tmp_path):
         for name in ("/dev/stdout", tmp_path / "link"):
             subprocess.run(
                 [exe, "profile", "-s", "0", "-o", str(name), "-p", str(busy.pid)],
-                stdout=out, check=True, timeout=30,
+                stdout=out, check=True, timeout=DEADLINE_S,
             )
     assert os.path.islink("/dev/stdout")
     first, *rest = (tmp_path / "out").read_text().splitlines()
@@ -456,7 +457,7 @@ def test_a_process_of_another_user(exe, some_python, target):
     try:
         done = subprocess.run(
             [copy, "profile", "-p", str(busy.pid)],
-            capture_output=True, text=True, user=65534, timeout=30,
+            capture_output=True, text=True, user=65534, timeout=DEADLINE_S,
         )
     finally:
         os.unlink(copy)
@@ -473,7 +474,7 @@ def test_the_target_dies(exe, python, target):
     until_it_samples(recorder)
     busy.process.kill()
     busy.process.wait()
-    out, _ = recorder.communicate(timeout=20)
+    out, _ = recorder.communicate(timeout=DEADLINE_S)
     assert recorder.returncode == 0
     assert sum(stacks(out).values()) > 0
 
@@ -494,7 +495,7 @@ def test_the_target_becomes_another_python(exe, python, tmp_path):
 def until_it_samples(recorder):
     """It has spent CPU time after attaching: a few ticks' worth."""
     path = pathlib.Path(f"/proc/{recorder.pid}/io")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         status = pathlib.Path(f"/proc/{recorder.pid}/status").read_text()
         switches = int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", status)[1])
@@ -512,7 +513,7 @@ def test_a_signal_ends_the_recording(exe, some_python, target, number):
     )
     until_it_samples(recorder)
     recorder.send_signal(number)
-    out, _ = recorder.communicate(timeout=20)
+    out, _ = recorder.communicate(timeout=DEADLINE_S)
     assert recorder.returncode == 0
     assert sum(stacks(out).values()) > 0
 
@@ -525,14 +526,14 @@ def test_a_signal_writes_what_there_is(exe, some_python, target, tmp_path):
     )
     until_it_samples(recorder)
     recorder.send_signal(signal.SIGUSR1)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DEADLINE_S
     while not out.exists() and time.monotonic() < deadline:
         pass
     first = sum(stacks(out.read_text()).values())
     assert first > 0
     assert recorder.poll() is None
     recorder.send_signal(signal.SIGINT)
-    assert recorder.wait(20) == 0
+    assert recorder.wait(DEADLINE_S) == 0
     assert sum(stacks(out.read_text()).values()) >= first
 
 

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from deadline import DEADLINE_S
 
 SHOP = """
 import asyncio, time
@@ -85,7 +86,7 @@ FUNCTIONS = ("price_order", "list_orders", "child_orders", "lost", "compose", "d
 
 def profile(exe, *args, **options):
     return subprocess.run(
-        [exe, "profile", *map(str, args)], capture_output=True, text=True, timeout=60, **options
+        [exe, "profile", *map(str, args)], capture_output=True, text=True, timeout=DEADLINE_S, **options
     )
 
 
@@ -111,7 +112,7 @@ class Load:
     def _get(self, url):
         while not self.is_over:
             try:
-                urllib.request.urlopen(url, timeout=20).read()
+                urllib.request.urlopen(url, timeout=DEADLINE_S).read()
             except (urllib.error.URLError, ConnectionError):
                 pass
 
@@ -206,7 +207,7 @@ def test_an_interrupted_client_writes_what_there_is(exe, shop, tmp_path):
         wait_for_profiler(shop)
         wait_for_ticks(profilers(shop)[0], 80)
         client.send_signal(signal.SIGINT)
-        assert client.wait(20) == 0
+        assert client.wait(DEADLINE_S) == 0
     client.stderr.close()
     assert sum(shares(out.read_text()).values()) > 0
 
@@ -227,14 +228,14 @@ def profilers(server):
 
 
 def wait_for_profiler(server, count=1):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DEADLINE_S
     while len(profilers(server)) != count:
         assert time.monotonic() < deadline, profilers(server)
 
 
 def wait_for_ticks(pid, count):
     """It has slept that often: once a tick."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DEADLINE_S
     pattern = re.compile(r"\nvoluntary_ctxt_switches:\s+(\d+)")
     while int(pattern.search(pathlib.Path(f"/proc/{pid}/status").read_text())[1]) < count:
         assert time.monotonic() < deadline
@@ -257,7 +258,7 @@ def test_four_profilers_at_a_time(exe, shop):
     assert "four profilers are running already" in done.stderr
     for client in running:
         client.send_signal(signal.SIGINT)
-        assert client.wait(20) == 0
+        assert client.wait(DEADLINE_S) == 0
     wait_for_profiler(shop, 0)
     assert profile(exe, "--socket", shop.sock, "-s", 0.1).returncode == 0
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import pytest
+from deadline import DEADLINE_S
 from test_profile import BUSY, VERSIONS, find, profile
 
 def one(versions):
@@ -159,13 +160,13 @@ def test_it_never_runs_hot_on_a_process_that_ends(exe, start, source):
     recorder = subprocess.Popen(
         [exe, "profile", "-s", "600", "-p", str(program.pid)], stdout=subprocess.PIPE
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DEADLINE_S
     io = pathlib.Path(f"/proc/{recorder.pid}/status")
     while "voluntary_ctxt_switches:\t0\n" in io.read_text() and time.monotonic() < deadline:
         pass
     program.process.kill()  # not waited for
     before = os.times()
-    assert recorder.wait(20) == 0
+    assert recorder.wait(DEADLINE_S) == 0
     after = os.times()
     assert after.children_user - before.children_user < 5
 

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 import pytest
+from deadline import DEADLINE_S
 from test_profile import VERSIONS, find
 
 SOURCE = """
@@ -54,7 +55,7 @@ def probe(pid, count, period_us=1000):
         pytest.skip("GUACO_BUILD does not name a build folder")
     words = [pathlib.Path(build) / "tests/profile/sample_probe", pid, count, period_us]
     done = subprocess.run(
-        [str(word) for word in words], capture_output=True, text=True, timeout=50
+        [str(word) for word in words], capture_output=True, text=True, timeout=DEADLINE_S
     )
     assert done.returncode == 0, done.stderr
     found = []
@@ -110,7 +111,7 @@ def test_a_thread_that_begins_later_is_named(python, start, tmp_path):
     )
     program = start(python, "-S", str(path))
     program.read_until("ready")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         names = {name for _, _, name, _, stack in probe(program.pid, 300) if stack}
         if any(re.match(r"Thread-\d", name) for name in names):

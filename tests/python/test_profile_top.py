@@ -4,6 +4,7 @@ import re
 import subprocess
 
 import pytest
+from deadline import DEADLINE_S
 from screen import Screen
 from test_profile import some_python, target
 
@@ -112,7 +113,7 @@ def test_without_a_terminal(exe, some_python, target):
     program = target(some_python, WORK)
     done = subprocess.run(
         [exe, "profile", "top", "-p", str(program.pid)],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S,
     )
     assert done.returncode == 1
     assert "top needs a terminal" in done.stderr

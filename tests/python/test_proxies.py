@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from deadline import DEADLINE_S
 
 import guaco
 from served import Client, serve
@@ -224,7 +225,7 @@ def haproxy(tmp_path, free_port):
         file.write_text(HAPROXY.format(front=free_port, back=back, options=options))
         running.append(subprocess.Popen([program, "-db", "-f", str(file)],
                                         stderr=subprocess.DEVNULL))
-        end = time.monotonic() + 10
+        end = time.monotonic() + DEADLINE_S
         while True:
             try:
                 return socket.create_connection(("127.0.0.1", free_port), 5)

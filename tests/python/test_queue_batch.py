@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from deadline import DEADLINE_S, WAIT
 from guaco import MemoryQueue, Queue, SqliteQueue, TaskException
-
-WAIT = True, 15
 
 
 @pytest.fixture(params=["immediate", "memory", "sqlite"])
@@ -148,6 +147,6 @@ def test_a_queue_without_results_gives_values_to_chords_alone(
 
     assert queue.enqueue(chord([one.s(1), one.s(2)], collect)) is None
     queue.start()
-    assert queue.get("done", timeout=10)
+    assert queue.get("done", timeout=DEADLINE_S)
     queue.close()
     assert seen == [[1, 2]]

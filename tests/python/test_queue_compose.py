@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from deadline import DEADLINE_S, WAIT
 from guaco import (
     CancelExecution,
     MemoryQueue,
@@ -21,7 +22,6 @@ from guaco import (
     group,
 )
 
-WAIT = True, 15
 
 Run = Callable[[], None]
 
@@ -140,7 +140,7 @@ def test_a_group_is_stored_in_one_step(queue: Queue) -> None:
     results = queue.enqueue(group(add.s(i, 1) for i in range(5)))
     begin(queue)
     assert results(*WAIT) == [1, 2, 3, 4, 5]
-    assert sorted(results.as_completed(15)) == [1, 2, 3, 4, 5]
+    assert sorted(results.as_completed(DEADLINE_S)) == [1, 2, 3, 4, 5]
     with pytest.raises(TypeError):
         chord([group([])], add)  # type: ignore[list-item]
 

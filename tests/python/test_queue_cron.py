@@ -11,8 +11,8 @@ import pytest
 
 import guaco
 from conftest import Program
+from deadline import DEADLINE_S
 
-DEADLINE_S = 30
 APP = """
 import guaco
 

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 from conftest import Program
+from deadline import DEADLINE_S
 
 Start = Callable[..., Program]
 HERE = pathlib.Path(__file__).parent
 
 
 def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=DEADLINE_S) as answer:
         return json.load(answer)
 
 

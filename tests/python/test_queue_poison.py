@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from conftest import Program
+from deadline import DEADLINE_S
 
 from guaco.queue import TaskDead, TaskException
 
 HERE = pathlib.Path(__file__).parent
-WAIT_S = 60
 KINDS = pytest.mark.parametrize("kind", ["thread", "process"])
 
 
@@ -26,7 +26,7 @@ class Pool:
         self.program = program
 
     def get(self, result: Any) -> Any:
-        return result(blocking=True, timeout=WAIT_S)
+        return result(blocking=True, timeout=DEADLINE_S)
 
     def is_well(self) -> bool:
         """Both work, and they end when told to."""

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from deadline import DEADLINE_S
 
 from guaco.queue import (
     SIGNAL_COMPLETE,
@@ -34,8 +35,6 @@ from guaco.queue import (
     TaskExpired,
     current_task,
 )
-
-WAIT_S = 20.0
 
 
 def fresh_app(url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -66,7 +65,7 @@ def app(
 
 
 def get(result: Any) -> Any:
-    return result(blocking=True, timeout=WAIT_S)
+    return result(blocking=True, timeout=DEADLINE_S)
 
 
 def test_a_task_runs_and_its_result_arrives(app: Any) -> None:
@@ -122,17 +121,17 @@ def test_a_delayed_task_runs_when_it_is_due(app: Any, tmp_path: Any) -> None:
     result = app.add.schedule((1, 1), delay=0.1)
     assert result() is None
     assert get(result) == 2
-    assert 0.09 <= time.monotonic() - begin < 5
+    assert time.monotonic() - begin >= 0.09
 
 
 def test_events_arrive_and_end(app: Any) -> None:
     wanted = [Event(n + 1, "progress", (n + 1) / 4) for n in range(4)]
     wanted.append(Event(0, "complete", "done"))
-    assert list(app.steps(4).events(WAIT_S)) == wanted
+    assert list(app.steps(4).events(DEADLINE_S)) == wanted
 
     async def main() -> list[Event]:
         result = await app.steps.aenqueue(4)
-        return [event async for event in result.events(WAIT_S)]
+        return [event async for event in result.events(DEADLINE_S)]
 
     assert asyncio.run(main()) == wanted
 
@@ -146,7 +145,7 @@ def test_a_coroutine_is_cancelled_at_its_timeout(app: Any) -> None:
     begin = time.monotonic()
     with pytest.raises(TaskException, match="TaskTimeout"):
         get(app.adoze())
-    assert time.monotonic() - begin < 4
+    assert time.monotonic() - begin < 25  # it would doze 30
     assert get(app.add(1, 1)) == 2
 
 
@@ -237,7 +236,7 @@ def test_a_thread_that_goes_on_is_left_behind(queue: Queue, kind: str) -> None:
         assert get(double(1)) == 2  # by a thread in its place
     finally:
         over.set()
-        assert workers.stop(WAIT_S)
+        assert workers.stop(DEADLINE_S)
 
 
 def test_higher_priority_runs_first(queue: Queue) -> None:
@@ -292,12 +291,12 @@ def test_stop_waits_for_what_runs(queue: Queue) -> None:
     @queue.task(name="work")
     def work() -> str:
         entered.set()
-        leave.wait(WAIT_S)
+        leave.wait(DEADLINE_S)
         return "ended"
 
     queue.start(2)
     result = work()
-    assert entered.wait(WAIT_S)
+    assert entered.wait(DEADLINE_S)
     waiting = work()  # claimed or not, it goes back or runs
     assert queue.stop(timeout=0.02) is False
     leave.set()

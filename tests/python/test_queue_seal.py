@@ -8,6 +8,7 @@ import sqlite3
 from typing import Any
 
 import pytest
+from deadline import WAIT
 from guaco import MemoryQueue, PayloadError, SqliteQueue, TaskException
 from guaco._core import Seal
 
@@ -70,9 +71,9 @@ def test_an_encrypted_queue_stores_no_word_of_it(
     )
     task, bad = queue.task(add), queue.task(fail)
     queue.start()
-    assert task("the word", " is kept")(True, 10) == "the word is kept"
+    assert task("the word", " is kept")(*WAIT) == "the word is kept"
     with pytest.raises(TaskException, match="the word"):
-        bad()(True, 10)
+        bad()(*WAIT)
     queue.stop()
     queue.close()
     assert b"the word" not in stored(path)
@@ -88,11 +89,11 @@ def test_a_queue_opens_only_what_its_secret_signed(
     task = queue.task(add)
     mine = task(5, 6)
     queue.start()
-    assert mine(True, 10) == 11
+    assert mine(*WAIT) == 11
     assert [r["args"] for r in queue.list()] == []
     for id in (mine.id - 2, mine.id - 1):
         with pytest.raises(TaskException, match="not a payload"):
-            queue.result(id)(True, 10)
+            queue.result(id)(*WAIT)
     queue.close()
 
 
@@ -107,8 +108,8 @@ def test_what_waits_in_an_old_key_runs_and_the_newest_signs(
     )
     task = new.task(add)
     new.start()
-    assert new.result(waiting.id)(True, 10) == 3
-    assert task(2, 3)(True, 10) == 5
+    assert new.result(waiting.id)(*WAIT) == 3
+    assert task(2, 3)(*WAIT) == 5
     with pytest.raises(PayloadError):  # its result is of the newest key
         waiting()
     old.close()

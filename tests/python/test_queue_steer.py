@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from deadline import DEADLINE_S, WAIT
 from guaco import (
     Crontab,
     Limit,
@@ -25,8 +26,6 @@ from guaco import (
     TaskLocked,
     Unique,
 )
-
-WAIT = True, 15
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -325,8 +324,8 @@ def test_a_semaphore_has_slots_and_awaits(queue: Queue) -> None:
 
 
 def test_a_lease_is_renewed_while_it_is_held(queue: Queue) -> None:
-    with queue.lock("x", lease=0.15):
-        assert not queue.lock("x").acquire(timeout=0.4)
+    with queue.lock("x", lease=0.6):
+        assert not queue.lock("x").acquire(timeout=1.5)
 
 
 def test_a_locked_task_is_retried(queue: Queue) -> None:
@@ -371,7 +370,7 @@ def test_values_are_kept_beside_the_tasks(queue: Queue) -> None:
 def test_a_value_is_waited_for(queue: Queue) -> None:
     thread = threading.Timer(0.02, queue.put, ("late", 1))
     thread.start()
-    assert queue.get("late", timeout=10) == 1
+    assert queue.get("late", timeout=DEADLINE_S) == 1
     thread.join()
 
 

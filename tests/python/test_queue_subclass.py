@@ -10,6 +10,7 @@ from typing import Any
 
 import guaco
 import pytest
+from deadline import WAIT
 from guaco import (
     BatchTask,
     Lock,
@@ -22,8 +23,6 @@ from guaco import (
     chord,
     group,
 )
-
-WAIT = True, 15
 
 
 class Mixin:

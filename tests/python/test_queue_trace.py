@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from deadline import WAIT
 from guaco import MemoryQueue, trace
 
 ONE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -37,12 +38,12 @@ def test_a_run_has_the_context_of_its_enqueue(kind: str) -> None:
     with trace.use(TWO):
         other = task()
     queue.start(2, kind=kind)  # type: ignore[arg-type]
-    assert [r(True, 10) for r in results] == [ONE, ONE]
-    inner = through(True, 10)
+    assert [r(*WAIT) for r in results] == [ONE, ONE]
+    inner = through(*WAIT)
     assert inner is not None
-    assert queue.result(inner)(True, 10) == ONE
-    assert without(True, 10) is None
-    assert other(True, 10) == TWO
+    assert queue.result(inner)(*WAIT) == ONE
+    assert without(*WAIT) is None
+    assert other(*WAIT) == TWO
     assert trace.current() is None
     queue.close()
 
@@ -121,7 +122,7 @@ def test_opentelemetry_sees_the_same_context() -> None:
         by_us = span()
     without = none()
     queue.start()
-    assert result(True, 10) == ONE[3:35]
-    assert by_us(True, 10) == TWO[3:35]
-    assert without(True, 10) is False
+    assert result(*WAIT) == ONE[3:35]
+    assert by_us(*WAIT) == TWO[3:35]
+    assert without(*WAIT) is False
     queue.close()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from deadline import DEADLINE_S
 
 PROGRAM = '''
 from typing import assert_type
@@ -121,7 +122,7 @@ def test_signatures_are_kept_and_mistakes_are_found(
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=50,
+        timeout=DEADLINE_S,
     )
     found = {
         int(line.split(":")[1])

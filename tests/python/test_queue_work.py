@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import Program
+from deadline import DEADLINE_S
 from test_queue_run import fresh_app, get
 
 from guaco.queue import Queue, TaskDead, TaskException
@@ -95,7 +96,7 @@ def test_workers_run_tasks_and_drain(work: Work, kind: str) -> None:
 
 def test_a_killed_workers_task_is_run_by_another_at_once(work: Work) -> None:
     program = work("-w", "2", "-k", "process")
-    work.app.add(1, 2)(blocking=True, timeout=20)
+    work.app.add(1, 2)(blocking=True, timeout=DEADLINE_S)
     result = work.app.hold(0.3)
     pid = int(program.read_until(r"holding (\d+) 1")[1])
     os.kill(pid, signal.SIGKILL)
@@ -104,8 +105,9 @@ def test_a_killed_workers_task_is_run_by_another_at_once(work: Work) -> None:
     took_s = time.monotonic() - killed
     assert other != pid
     assert get(result) == [other, 2]
-    # Measured 2 to 25 ms on an idle machine; the promise is 100 ms.
-    assert took_s < 2.0
+    # Measured 2 to 25 ms on an idle machine; the promise is 100 ms.  On one that
+    # is not idle: before its lease ends, which is after 15 s.
+    assert took_s < 10
     assert program.stop() == 0
 
 
@@ -136,7 +138,7 @@ def test_a_child_that_returns_from_a_task_ends(work: Work, kind: str) -> None:
     assert get(work.app.add(1, 2)) == 3  # and the parents work on
     for parent, child in first:
         assert parent != child
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + DEADLINE_S
         while is_running(child):
             assert time.monotonic() < deadline, "it stayed behind"
             time.sleep(0.01)
@@ -156,10 +158,9 @@ def test_a_process_worker_is_interrupted_by_a_signal(
     work: Work, name: str
 ) -> None:
     program = work("-w", "1", "-k", "process")
-    begin = time.monotonic()
+    # Not by kill_grace, after which the text is another: the next test.
     with pytest.raises(TaskException, match="TaskTimeout"):
         get(getattr(work.app, name)())
-    assert time.monotonic() - begin < 4.5  # not by kill_grace
     assert get(work.app.add(1, 1)) == 2
     assert program.stop() == 0
 
@@ -188,7 +189,7 @@ def test_a_schedule_ticks_once_for_all_workers(
     with open(clock, "r+b") as file:
         file.write(struct.pack("=q", int((to_three + 0.2) * 1e9)))
     # It may be run by either; a task after it tells that all before was run.
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DEADLINE_S
     while work.app.queue.stats()["results"] < 1 and time.monotonic() < deadline:
         pass
     assert first.stop() == 0

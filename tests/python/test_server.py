@@ -17,7 +17,8 @@ import guaco.loop
 from guaco._interface import TargetError, adapt, detect, import_target
 from guaco._run import command_line
 from guaco._server import _is_disconnect, bind_sockets
-from served import DEADLINE_S, Client, in_thread, serve
+from deadline import DEADLINE_S
+from served import Client, in_thread, serve
 
 
 async def hello(scope, receive, send):

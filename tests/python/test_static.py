@@ -10,6 +10,7 @@ import threading
 import urllib.request
 
 import pytest
+from deadline import DEADLINE_S
 
 from served import serve
 
@@ -177,7 +178,7 @@ def test_files_and_compression_are_the_same_over_http_2(public, tmp_path):
         done = subprocess.run(
             [curl, "--http2-prior-knowledge", "-s", "-i", "--raw", f"{s.url}{path}",
              *(word for header in headers for word in ("-H", header))],
-            capture_output=True, check=True, timeout=20)
+            capture_output=True, check=True, timeout=DEADLINE_S)
         head, _, body = done.stdout.partition(b"\r\n\r\n")
         return head.decode(), body
 

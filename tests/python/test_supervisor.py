@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import DEADLINE_S, Program
+from conftest import Program
+from deadline import DEADLINE_S
 
 Start = Callable[..., Program]
 

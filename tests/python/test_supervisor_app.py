@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import DEADLINE_S, Program, guaco_exe
+from conftest import Program, guaco_exe
+from deadline import DEADLINE_S
 
 Start = Callable[..., Program]
 

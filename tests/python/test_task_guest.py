@@ -13,9 +13,9 @@ import pytest
 
 import guaco
 from conftest import Program
+from deadline import DEADLINE_S
 
 EXAMPLES = pathlib.Path(os.environ.get("GUACO_BUILD", ".")).resolve() / "examples"
-DEADLINE_S = 30
 
 
 @pytest.fixture

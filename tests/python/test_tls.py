@@ -18,7 +18,8 @@ import pytest
 import guaco
 from certificates import Certificates, make_server
 from guaco._interface import TargetError
-from served import DEADLINE_S, Client, serve
+from deadline import DEADLINE_S
+from served import Client, serve
 
 PLAIN_GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 

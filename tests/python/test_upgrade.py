@@ -9,7 +9,8 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from conftest import DEADLINE_S, Program
+from conftest import Program
+from deadline import DEADLINE_S
 from test_operations import environment, manager
 from test_supervisor import ask, connect, python, serve, until, wait_gone
 

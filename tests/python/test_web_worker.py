@@ -13,7 +13,8 @@ import textwrap
 
 import pytest
 
-from served import DEADLINE_S, Client
+from deadline import DEADLINE_S
+from served import Client
 
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 

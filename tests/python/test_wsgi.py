@@ -12,7 +12,8 @@ from wsgiref.validate import validator
 
 import pytest
 
-from served import DEADLINE_S, serve
+from deadline import DEADLINE_S
+from served import serve
 
 TEXT = [("Content-Type", "text/plain")]
 

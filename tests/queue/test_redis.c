@@ -171,7 +171,7 @@ what_an_unanswered_claim_took_is_given_back(void **state)
 
     start_proxy(&proxy);
     struct guaco_broker *broker =
-        open_through(f, &proxy, "&timeout_ms=40&connect_timeout_ms=20");
+        open_through(f, &proxy, "&timeout_ms=250&connect_timeout_ms=200");
     atomic_store(&proxy.swallow, 1000000); /* no attempt is answered */
     assert_int_equal(claim(broker, f->owner, &row, &count), GUACO_E_TIMEOUT);
     assert_int_equal(count, 0);
@@ -180,7 +180,7 @@ what_an_unanswered_claim_took_is_given_back(void **state)
     guaco_broker_close(broker);
 
     /* The same, by a client that goes on. */
-    broker = open_through(f, &proxy, "&timeout_ms=300");
+    broker = open_through(f, &proxy, "&timeout_ms=1000");
     assert_int_equal(fixture_reap(f, f->owner, false), GUACO_OK);
     f->owner = fixture_owner(f);
     atomic_store(&proxy.swallow, 1000000);

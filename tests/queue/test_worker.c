@@ -305,9 +305,11 @@ a_run_over_its_timeout_is_interrupted_then_its_process_given_up(void **state)
             .kill_grace_ms = 1,
             .calls = {.on_interrupt = note_interrupt, .on_stuck = note_stuck},
             .ctx = &seen});
-    uint64_t id = fixture_put_task(f, (struct guaco_task){.timeout_ms = 5});
+    /* The other runs before the time of the one that is stuck begins. */
     uint64_t other_id = fixture_put(f, "other");
-    struct guaco_run *run = next(worker), *other = next(worker);
+    struct guaco_run *other = next(worker);
+    uint64_t id = fixture_put_task(f, (struct guaco_task){.timeout_ms = 5});
+    struct guaco_run *run = next(worker);
 
     struct guaco_news news = result_of(f, id); /* stored without its runner */
     assert_int_equal(news.result->state, GUACO_TASK_FAILED);

@@ -29,6 +29,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from guaco._core import schedule_next
+from guaco._interface import TargetError
 from guaco._queue_task import PeriodicTask, TaskWrapper
 from guaco._taskworker import load
 from guaco.queue import Queue
@@ -304,7 +305,7 @@ def main(order: dict[str, Any], channel: socket.socket) -> int:
     command = str(order.get("command") or "queue")
     try:
         run(command, action, order["target"], words, sys.stdout)
-    except (UsageError, ValueError, ImportError, AttributeError) as exc:
+    except (UsageError, TargetError, ValueError, ImportError) as exc:
         print(f"guaco {command}: {exc}", file=sys.stderr)
         return EXIT_USAGE
     except Exception as exc:

@@ -8,7 +8,6 @@ the store.
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from guaco import _core
+from guaco._interface import TargetError, import_target
 from guaco._queue_errors import QueueError
 from guaco._queue_worker import (
     PREFETCH,
@@ -59,16 +59,16 @@ def deployment(generation: int) -> int:
 
 
 def load(target: str) -> Any:
-    """What ``module:attribute`` names; ``module.attribute`` is taken too."""
+    """What ``module:attribute`` names; ``module.attribute`` is taken too.
+
+    TargetError when the name is wrong; what the module raises comes through.
+    """
     module_name, mark, path = target.partition(":")
     if not mark:
         module_name, _, path = target.rpartition(".")
     if not module_name or not path:
-        raise ValueError(f"{target!r} is not MODULE:ATTRIBUTE")
-    found: Any = importlib.import_module(module_name)
-    for part in path.split("."):
-        found = getattr(found, part)
-    return found
+        raise TargetError(f"{target!r} is not MODULE:ATTRIBUTE")
+    return import_target(f"{module_name}:{path}")
 
 
 def find_queues(target: str, others: Iterable[str] = ()) -> list[Queue]:
@@ -80,16 +80,16 @@ def find_queues(target: str, others: Iterable[str] = ()) -> list[Queue]:
     named = [load(other) for other in others]
     for name, queue in zip(others, named, strict=True):
         if not isinstance(queue, Queue):
-            raise ValueError(f"{name!r} is a {type(queue).__name__}, not a Queue")
+            raise TargetError(f"{name!r} is a {type(queue).__name__}, not a Queue")
     queues = [found] if isinstance(found, Queue) else all_queues()
     queues += [q for q in named if q not in queues]
     if not queues:
-        raise ValueError(f"importing {target!r} creates no queue")
+        raise TargetError(f"importing {target!r} creates no queue")
     for queue in queues:
         if queue.immediate:
-            raise ValueError(f"queue {queue.name!r} is in immediate mode")
+            raise TargetError(f"queue {queue.name!r} is in immediate mode")
         if queue.is_local:
-            raise ValueError(
+            raise TargetError(
                 f"queue {queue.name!r} is in the memory of one process, which "
                 "other processes cannot reach: use sqlite:///FILE"
             )

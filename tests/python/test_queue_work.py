@@ -224,7 +224,7 @@ def test_an_application_that_fails_to_import_is_shown(
             "import guaco; queue = guaco.Queue('x', immediate=True)",
             "immediate mode",
         ),
-        ("", "no attribute"),
+        ("", "'some:queue': module 'some' has no 'queue'"),
     ],
 )
 def test_what_cannot_be_worked_is_an_error(

@@ -194,8 +194,8 @@ def test_a_worker_that_keeps_dying_is_restarted_with_pauses(
     tree = serve(f"fake:{mode}")
     url = tree.url()
     mode.write_text("crash")
-    ask(url, "die")
     began = time.monotonic()
+    ask(url, "die")
     tree.read_until(r"(?s)(unexpectedly.*){4}")
     assert time.monotonic() - began >= 0.3  # 0, 100 and 200 ms
     mode.write_text("serve")

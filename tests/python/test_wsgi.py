@@ -370,10 +370,13 @@ def test_an_iterable_of_length_one_gets_a_content_length(served):
 
 
 def test_inline_pieces_leave_before_the_next_is_asked_for():
+    has_first = threading.Event()
+
     def app(environ, start_response):
         start_response("200 OK", TEXT)
         yield b"first"
-        time.sleep(0.2)  # the loop is blocked: only what has left is seen
+        # The loop is blocked: only what has left is seen.
+        assert has_first.wait(DEADLINE_S)
         yield b"second"
 
     with serve(app) as s, s.connect() as client:
@@ -381,6 +384,7 @@ def test_inline_pieces_leave_before_the_next_is_asked_for():
         while b"first" not in client.buffer:
             client.buffer += client.sock.recv(65536)
         assert b"second" not in client.buffer
+        has_first.set()
         assert client.response().body == b"firstsecond"
 
 

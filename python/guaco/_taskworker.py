@@ -17,7 +17,6 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,7 +29,7 @@ from guaco._queue_worker import (
     Workers,
     open_workers,
 )
-from guaco._worker import reopen_logs
+from guaco._worker import describe, reopen_logs
 from guaco.queue import Queue, all_queues
 
 log = logging.getLogger("guaco.queue")
@@ -127,9 +126,8 @@ class TaskWorker:
         self._catch_signals()
         try:
             queues = self._start()
-        except Exception:
-            text = traceback.format_exc()
-            self._send("failed", text=text[-_MESSAGE_MAX // 4 :])
+        except Exception as exc:
+            self._send("failed", text=describe(exc)[-_MESSAGE_MAX // 4 :])
             return EXIT_START_FAILURE
         self._send(
             "queues", queues=[{"name": q.name, "url": q.url} for q in queues]

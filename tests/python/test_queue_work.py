@@ -234,6 +234,7 @@ def test_what_cannot_be_worked_is_an_error(
     program = start("guaco", "work", "some:queue", "--python", sys.executable)
     assert program.wait() != 0
     assert message in program.output
+    assert "Traceback" not in program.output
 
 
 def test_the_queue_command_looks_and_mends(work: Work) -> None:

@@ -50,7 +50,7 @@ LAYERS = {
     "server": _layer("base os io http"),
     "web": _layer("base http", pure=True),
     "queue": _layer("base os io", "sqlite3 hiredis openssl libpq-fe mongoc"),
-    "profile": _layer("base os"),
+    "profile": _layer("base os", "elfutils"),
     "run": _layer("base os io http server queue profile"),
     "python": _layer(
         "base os io http server web queue profile run",

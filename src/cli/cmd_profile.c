@@ -205,6 +205,7 @@ take_flag(void *ctx, enum guaco__profile_flag flag, const char *value,
     case GUACO__FLAG_FLAMECHART: p->has_flamechart = true; return GUACO_OK;
     case GUACO__FLAG_INVERTED: s->is_icicle = true; return GUACO_OK;
     case GUACO__FLAG_MODE: return take_mode(p, value, err);
+    case GUACO__FLAG_NATIVE: s->native = true; return GUACO_OK;
     case GUACO__FLAG_STATES: s->by_state = true; return GUACO_OK;
     case GUACO__FLAG_SOCKET: s->socket = value; return GUACO_OK;
     case GUACO__FLAG_ROUTE: s->labels.route = value; return GUACO_OK;
@@ -316,6 +317,9 @@ check_target(const struct guaco__profile_session *s)
         return "-d and -t exclude each other";
     if (s->dump && s->socket != NULL)
         return "-d and --socket exclude each other";
+    if (s->native && s->socket != NULL)
+        return "--native and --socket exclude each other: servers are not "
+               "stopped";
     if (s->labels.route != NULL && s->labels.task != NULL)
         return "--route and --task exclude each other";
     return NULL;

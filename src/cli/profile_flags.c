@@ -66,6 +66,12 @@ static const struct flag flags[] = {
     {"tasks", 0, BARE | RECORD, GUACO__FLAG_TASKS, NULL,
      "begin a stack with asyncio's task, below those that\n"
      "await it"},
+    {"native", 'n', WORDS, GUACO__FLAG_NATIVE, NULL,
+     "with the frames of C, C++ and the like: each thread\n"
+     "is stopped for microseconds"},
+    {"native", 0, BARE, GUACO__FLAG_NATIVE, NULL,
+     "with the frames of C, C++ and the like: each thread\n"
+     "is stopped for microseconds"},
     {"subprocesses", 's', RECORD, GUACO__FLAG_SUBPROCESSES, NULL,
      "the processes below it too, from their birth"},
     {"subprocesses", 0, BARE, GUACO__FLAG_SUBPROCESSES, NULL,

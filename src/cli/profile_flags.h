@@ -40,6 +40,7 @@ enum guaco__profile_flag {
     GUACO__FLAG_JSON,
     GUACO__FLAG_LOCALS,
     GUACO__FLAG_MODE,
+    GUACO__FLAG_NATIVE,
     GUACO__FLAG_OUTPUT,
     GUACO__FLAG_PERIOD,
     GUACO__FLAG_PID,

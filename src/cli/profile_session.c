@@ -40,7 +40,8 @@ struct session {
     int pid, pidfd, signals, timer;
     struct guaco__target *target;
     struct guaco__record *record;
-    struct guaco__top *top; /* NULL: no screen */
+    struct guaco__native *native; /* of a dump */
+    struct guaco__top *top;       /* NULL: no screen */
     struct guaco__timeline timeline;
     struct guaco__buf command_line;
     int64_t begin_wall_ns;
@@ -128,6 +129,7 @@ dump(struct session *s, struct guaco__buf *out)
         .pid = s->pid,
         .command_line = guaco__buf_slice(&s->command_line),
         .locals = s->want->dumps_locals,
+        .native = s->native,
     };
 
     return guaco__dump_write(s->target, &options, out);
@@ -463,6 +465,20 @@ add_all_counts(struct session *s)
     s->counts.dropped += below.dropped;
 }
 
+/* Without them nothing is written, not even an empty profile. */
+static int
+open_native(struct session *s, struct guaco_error *err)
+{
+    int rc = s->want->dump
+                 ? guaco__native_new(&s->native, s->target, s->pid, err)
+                 : guaco__record_native(s->record, err);
+    if (rc == GUACO_OK)
+        return rc;
+    guaco__record_free(s->record);
+    s->record = NULL;
+    return rc;
+}
+
 static int
 run(struct session *s, struct guaco_error *err)
 {
@@ -476,6 +492,7 @@ run(struct session *s, struct guaco_error *err)
         .by_process = s->want->subprocesses,
         .by_task = s->want->by_task,
         .by_state = s->want->by_state,
+        .native = s->want->native && !s->want->dump,
         .timeline = has_time ? &s->timeline : NULL,
         .labels = s->want->has_labels ? &s->want->labels : NULL,
     };
@@ -487,6 +504,8 @@ run(struct session *s, struct guaco_error *err)
         rc = check_board(s, err);
     if (rc == GUACO_OK)
         rc = guaco__record_new(&s->record, s->target, &options);
+    if (rc == GUACO_OK && s->want->native)
+        rc = open_native(s, err);
     read_command_line(s->pid, &s->command_line);
     if (rc == GUACO_OK && s->want->is_top)
         rc = open_top(s, err);
@@ -506,6 +525,26 @@ is_worth_telling(const struct session *s, uint64_t lost, uint64_t kept)
     bool tells_all = s->want->says_end || s->has_terminal;
 
     return lost > 0 && (tells_all || lost >= kept / 10);
+}
+
+/* What C frames cost the process, and where they are missing. */
+static void
+tell_stops(const struct session *s)
+{
+    const struct guaco__record_counts *c = guaco__record_counts(s->record);
+
+    if (s->want->says_end && c->stops > 0)
+        fprintf(stderr,
+                "guaco profile: threads were stopped %llu times, for %.0f us "
+                "on average and %.0f us at most\n",
+                (unsigned long long)c->stops,
+                (double)c->stopped_ns / (double)c->stops / 1e3,
+                (double)c->stopped_most_ns / 1e3);
+    if (is_worth_telling(s, c->bare, c->rounds))
+        fprintf(stderr,
+                "guaco profile: %llu stacks have no C frames: their threads "
+                "could not be stopped or followed\n",
+                (unsigned long long)c->bare);
 }
 
 /* What the recording lacks. */
@@ -530,6 +569,8 @@ tell_lost(struct session *s)
                 (unsigned long long)t->missed,
                 (unsigned long long)(t->taken + t->missed),
                 (unsigned long long)t->late, (double)t->late_most_ns / 1e6);
+    if (s->record != NULL && s->want->native)
+        tell_stops(s);
     if (s->timeline.lost > 0)
         fprintf(stderr,
                 "guaco profile: the last %llu samples have no place in time "
@@ -553,6 +594,7 @@ tell_end(const struct session *s)
 static void
 session_release(struct session *s)
 {
+    guaco__native_free(s->native);
     guaco__record_free(s->record);
     guaco__target_free(s->target);
     guaco__tree_free(s->tree);

@@ -20,6 +20,7 @@ struct guaco__profile_session {
     unsigned version; /* refuse other interpreters: 0x030b; 0: takes any */
     bool threads, running_only, exclude_idle, by_function;
     bool by_task, by_state;
+    bool native;       /* with C frames: threads are stopped for them */
     bool subprocesses; /* those below it too */
     bool is_jittered;  /* ticks at random moments, one in each period */
     bool is_top;

@@ -12,6 +12,8 @@ struct dump {
     const struct guaco__dump_options *options;
     struct guaco__buf *out;
     struct guaco__json_writer w;
+    const struct guaco__mixed_frame *mixed; /* NULL: Python's frames alone */
+    size_t mixed_count;
     int rc; /* the first failure inside a callback */
 };
 
@@ -61,6 +63,37 @@ put_locals(struct dump *d, const struct guaco__frame *frame,
                                    layout_of(d), frame, fn, d);
 }
 
+/* ---- frames ----------------------------------------------------------------------- */
+
+static size_t
+frame_count(const struct dump *d, const struct guaco__thread_sample *sample)
+{
+    return d->mixed != NULL ? d->mixed_count : sample->stack->count;
+}
+
+static struct guaco__mixed_frame
+frame_at(const struct dump *d, const struct guaco__thread_sample *sample,
+         size_t i)
+{
+    if (d->mixed != NULL)
+        return d->mixed[i];
+    return (struct guaco__mixed_frame){.python = &sample->stack->frames[i]};
+}
+
+/* Take the C frames too.  False: the thread has ended, or something failed. */
+static bool
+take_native(struct dump *d, const struct guaco__thread_sample *sample)
+{
+    d->mixed = NULL;
+    if (d->options->native == NULL)
+        return true;
+    int rc = guaco__native_take(d->options->native, sample, &d->mixed,
+                                &d->mixed_count);
+    if (rc != GUACO_OK && rc != GUACO_E_MISSING && rc != GUACO_E_LOST)
+        d->rc = rc;
+    return rc == GUACO_OK;
+}
+
 /* ---- text ------------------------------------------------------------------------- */
 
 static void
@@ -68,13 +101,45 @@ put_pyflame(struct dump *d, const struct guaco__thread_sample *sample)
 {
     PUT(d, "%llu%s:\n", (unsigned long long)sample->thread_id,
         sample->holds_gil ? "*" : "");
-    for (size_t i = 0; i < sample->stack->count; i++) {
-        const struct guaco__frame *frame = &sample->stack->frames[i];
+    for (size_t i = 0; i < frame_count(d, sample); i++) {
+        const struct guaco__mixed_frame mixed = frame_at(d, sample, i);
+        const struct guaco__frame *frame = mixed.python;
+        if (frame == NULL) {
+            PUT(d, "%.*s:%.*s:0\n", (int)mixed.native->file.len,
+                mixed.native->file.at, (int)mixed.native->name.len,
+                mixed.native->name.at);
+            continue;
+        }
         PUT(d, "%.*s:%.*s:%d\n", (int)frame->code->file.len,
             frame->code->file.at, (int)frame->code->name.len,
             frame->code->name.at, (int)guaco__frame_line(layout_of(d), frame));
     }
     PUT(d, "\n");
+}
+
+static void
+put_people_native(struct dump *d, const struct guaco__native_symbol *native)
+{
+    PUT(d, "    %.*s", (int)native->name.len, native->name.at);
+    if (native->file.len > 0)
+        PUT(d, " (%.*s)", (int)native->file.len, native->file.at);
+    PUT(d, "\n");
+}
+
+static void
+put_people_frame(struct dump *d, struct guaco__mixed_frame mixed)
+{
+    if (mixed.native != NULL) {
+        put_people_native(d, mixed.native);
+        return;
+    }
+    const struct guaco__code *code = mixed.python->code;
+    struct guaco_slice name =
+        code->qualname.len > 0 ? code->qualname : code->name;
+    PUT(d, "    %.*s (%.*s:%d)\n", (int)name.len, name.at, (int)code->file.len,
+        code->file.at, (int)guaco__frame_line(layout_of(d), mixed.python));
+    if (d->options->locals)
+        put_locals(d, mixed.python, local_text);
 }
 
 static void
@@ -85,37 +150,51 @@ put_people(struct dump *d, const struct guaco__thread_sample *sample,
         native_id != 0 ? (long long)native_id : (long long)sample->thread_id,
         is_running ? "running" : "idle",
         sample->holds_gil ? ", holds the GIL" : "");
-    for (size_t i = 0; i < sample->stack->count; i++) {
-        const struct guaco__frame *frame = &sample->stack->frames[i];
-        const struct guaco__code *code = frame->code;
-        struct guaco_slice name =
-            code->qualname.len > 0 ? code->qualname : code->name;
-        PUT(d, "    %.*s (%.*s:%d)\n", (int)name.len, name.at,
-            (int)code->file.len, code->file.at,
-            (int)guaco__frame_line(layout_of(d), frame));
-        if (d->options->locals)
-            put_locals(d, frame, local_text);
-    }
+    for (size_t i = 0; i < frame_count(d, sample); i++)
+        put_people_frame(d, frame_at(d, sample, i));
     PUT(d, "\n");
 }
 
 /* ---- JSON ------------------------------------------------------------------------- */
 
 static void
-put_json_frame(struct dump *d, const struct guaco__frame *frame)
+put_json_place(struct dump *d, struct guaco_slice name,
+               struct guaco_slice qualname, struct guaco_slice file,
+               int32_t line)
 {
-    const struct guaco__code *code = frame->code;
-
-    guaco__json_open(&d->w, '{');
     guaco__json_name(&d->w, "name");
-    guaco__json_put_slice(&d->w, code->name);
+    guaco__json_put_slice(&d->w, name);
     guaco__json_name(&d->w, "qualname");
-    guaco__json_put_slice(&d->w,
-                          code->qualname.len > 0 ? code->qualname : code->name);
+    guaco__json_put_slice(&d->w, qualname.len > 0 ? qualname : name);
     guaco__json_name(&d->w, "filename");
-    guaco__json_put_slice(&d->w, code->file);
+    guaco__json_put_slice(&d->w, file);
     guaco__json_name(&d->w, "line");
-    guaco__json_put_int(&d->w, guaco__frame_line(layout_of(d), frame));
+    guaco__json_put_int(&d->w, line);
+}
+
+static void
+put_json_native(struct dump *d, const struct guaco__native_symbol *native)
+{
+    guaco__json_open(&d->w, '{');
+    put_json_place(d, native->name, native->name, native->file, 0);
+    guaco__json_name(&d->w, "native");
+    guaco__json_put_bool(&d->w, true);
+    guaco__json_close(&d->w, '}');
+}
+
+static void
+put_json_frame(struct dump *d, struct guaco__mixed_frame mixed)
+{
+    const struct guaco__frame *frame = mixed.python;
+
+    if (frame == NULL) {
+        put_json_native(d, mixed.native);
+        return;
+    }
+    const struct guaco__code *code = frame->code;
+    guaco__json_open(&d->w, '{');
+    put_json_place(d, code->name, code->qualname, code->file,
+                   guaco__frame_line(layout_of(d), frame));
     if (d->options->locals) {
         guaco__json_name(&d->w, "locals");
         guaco__json_open(&d->w, '[');
@@ -145,8 +224,8 @@ put_json(struct dump *d, const struct guaco__thread_sample *sample,
     guaco__json_put_bool(&d->w, sample->holds_gil);
     guaco__json_name(&d->w, "frames");
     guaco__json_open(&d->w, '[');
-    for (size_t i = 0; i < sample->stack->count; i++)
-        put_json_frame(d, &sample->stack->frames[i]);
+    for (size_t i = 0; i < frame_count(d, sample); i++)
+        put_json_frame(d, frame_at(d, sample, i));
     guaco__json_close(&d->w, ']');
     guaco__json_close(&d->w, '}');
 }
@@ -158,15 +237,15 @@ on_thread(void *ctx, const struct guaco__thread_sample *sample)
 {
     struct dump *d = ctx;
 
-    if (d->options->form == GUACO__DUMP_PYFLAME) {
-        put_pyflame(d, sample);
-        return;
-    }
     int32_t native_id =
         guaco__thread_native_id(guaco__target_memory(d->target), sample);
-    bool is_running =
+    bool is_running = /* before it is stopped */
         guaco__thread_is_running(d->options->pid, native_id, sample->holds_gil);
-    if (d->options->form == GUACO__DUMP_JSON)
+    if (d->rc != GUACO_OK || !take_native(d, sample))
+        return;
+    if (d->options->form == GUACO__DUMP_PYFLAME)
+        put_pyflame(d, sample);
+    else if (d->options->form == GUACO__DUMP_JSON)
         put_json(d, sample, native_id, is_running);
     else
         put_people(d, sample, native_id, is_running);
@@ -195,6 +274,8 @@ guaco__dump_write(struct guaco__target *target,
     } else if (options->form == GUACO__DUMP_PEOPLE) {
         put_head(&d);
     }
+    guaco__target_want(target,
+                       options->native != NULL ? GUACO__WANT_HOST_IDS : 0u);
     int rc = guaco__target_sample(target, GUACO__SAMPLE_THREADS, on_thread, &d);
     if (rc == GUACO_OK)
         rc = d.rc;

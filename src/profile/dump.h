@@ -19,6 +19,8 @@
  *       "owns_gil": true, "frames": [{"name": "work", "qualname": "work",
  *       "filename": "app.py", "line": 10, "locals": [{"name": "n",
  *       "repr": "3"}]}]}]
+ *
+ * A frame of C has its library as its file, line 0 and "native": true.
  */
 
 #include <stdbool.h>
@@ -27,6 +29,7 @@
 #include "base/buf.h"
 #include "guaco/error.h"
 #include "guaco/slice.h"
+#include "native.h"
 #include "target.h"
 
 enum guaco__dump_form {
@@ -40,6 +43,7 @@ struct guaco__dump_options {
     int32_t pid;
     struct guaco_slice command_line; /* for people; may be empty */
     bool locals;                     /* not with pyflame's form */
+    struct guaco__native *native;    /* with C frames; NULL: without */
 };
 
 /*

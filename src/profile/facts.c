@@ -158,11 +158,19 @@ fact_open(struct guaco__facts *facts, struct guaco__fact *fact)
     long tid = id_here(facts->pid, fact->native_id);
     if (tid == 0)
         return;
+    fact->host_id = (int32_t)tid;
     fact->call_fd = open_in_task(facts->pid, tid, "syscall");
     size_t len =
         read_in_task(facts->pid, tid, "comm", fact->comm, sizeof fact->comm);
     if (len > 0 && fact->comm[len - 1] == '\n')
         fact->comm[len - 1] = '\0';
+}
+
+int32_t
+guaco__fact_host_id(struct guaco__facts *facts, struct guaco__fact *fact)
+{
+    fact_open(facts, fact);
+    return fact->host_id;
 }
 
 /* ---- what it does --------------------------------------------------------------- */

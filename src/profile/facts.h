@@ -20,6 +20,7 @@
 struct guaco__fact {
     int32_t native_id;  /* in its own pid namespace; 0: not known */
     uint64_t thread_id; /* of which thread the rest is told */
+    int32_t host_id;    /* in ours; 0: not known */
     bool has_id;        /* or that was looked for in vain */
     bool is_opened;     /* the same of what follows */
     int call_fd;        /* its /proc/PID/task/TID/syscall; -1: none */
@@ -54,6 +55,10 @@ void guaco__fact_release(struct guaco__fact *fact);
  * C library's thread object. */
 void guaco__fact_native_id(struct guaco__facts *facts, struct guaco__fact *fact,
                            uint64_t thread_id, const char *state_bytes);
+
+/* The thread's id in our pid namespace; 0: not known. */
+int32_t
+guaco__fact_host_id(struct guaco__facts *facts, struct guaco__fact *fact);
 
 /* Whether it runs; `gil` is the address of its interpreter's lock. */
 enum guaco__thread_state

@@ -53,8 +53,8 @@ guaco__place_origin(const struct guaco__place *place)
         return GUACO__ORIGIN_STDLIB;
     if (holds(path, ".py"))
         return GUACO__ORIGIN_PROJECT;
-    if (holds(path, ".so"))
-        return GUACO__ORIGIN_NATIVE;
+    if (holds(path, ".so") || (path.len > 0 && path.at[0] == '['))
+        return GUACO__ORIGIN_NATIVE; /* "[python3.11]": an executable */
     return place->file.len > 0 ? GUACO__ORIGIN_PROJECT : GUACO__ORIGIN_NONE;
 }
 
@@ -98,7 +98,8 @@ guaco__place_split(const struct guaco__place *place)
     if (at == 0 || at + 1 >= rest.len)
         return whole;
     struct guaco_slice file = {rest.at, at};
-    if (!holds(file, "/") && !holds(file, ".") && file.at[0] != '<')
+    if (!holds(file, "/") && !holds(file, ".") && file.at[0] != '<' &&
+        file.at[0] != '[')
         return whole;
     return (struct guaco__place_parts){
         file, {rest.at + at + 1, rest.len - at - 1}, line};

@@ -7,15 +7,26 @@
 #include <string.h>
 
 #include "asyncio.h"
+#include "native.h"
 #include "place.h"
 
 #define PLACES_CACHED_MAX 2000000u
 #define AROUND_MAX        (GUACO__TASKS_CHAIN_MAX + 3) /* beside the frames */
 
+#define DEPTH_MAX \
+    (GUACO__STACK_DEPTH_MAX + GUACO__NATIVE_DEPTH_MAX + AROUND_MAX)
+
 /* What a frame was found to be, by its code object and offset. */
 struct known {
     char key[12];
     const struct guaco__place *place;
+};
+
+/* What a target's C frames are taken with. */
+struct native_of {
+    const struct guaco__target *target;
+    struct guaco__native *native; /* NULL: not possible */
+    struct native_of *next;
 };
 
 struct guaco__record {
@@ -26,16 +37,99 @@ struct guaco__record {
     struct guaco__map known;
     const struct guaco__place *idle;
     struct guaco__labels *labels; /* NULL: samples have none */
-    int32_t pid;                  /* of the target */
-    const struct guaco__place *stack[GUACO__STACK_DEPTH_MAX + AROUND_MAX];
+    struct native_of *natives;    /* of targets that were sampled */
+    /* The stack with its C frames, or NULL; of the sample under way. */
+    const struct guaco__mixed_frame *mixed;
+    size_t mixed_count;
+    int32_t pid; /* of the target */
+    const struct guaco__place *stack[DEPTH_MAX];
     size_t depth;    /* places in it */
     size_t label_at; /* which of them is the label */
     uint64_t at_ns;
     size_t told;    /* threads of the sample under way */
     bool is_active; /* one of them ran */
     struct guaco__record_counts counts;
-    int rc; /* the first failure inside a callback */
+    struct guaco__record_counts ended; /* C frames of targets that are gone */
+    int rc;                            /* the first failure inside a callback */
 };
+
+/* ---- C frames ----------------------------------------------------------------- */
+
+static void
+count_stops(struct guaco__record_counts *counts,
+            const struct guaco__native *native)
+{
+    const struct guaco__freezer *stops = guaco__native_stops(native);
+
+    counts->bare += guaco__native_bare(native);
+    counts->stops += stops->stops;
+    counts->stopped_ns += stops->total_ns;
+    if (stops->most_ns > counts->stopped_most_ns)
+        counts->stopped_most_ns = stops->most_ns;
+}
+
+static void
+natives_free(struct guaco__record *record)
+{
+    while (record->natives != NULL) {
+        struct native_of *first = record->natives;
+        record->natives = first->next;
+        if (first->native != NULL)
+            count_stops(&record->ended, first->native);
+        guaco__native_free(first->native);
+        free(first);
+    }
+}
+
+static struct native_of *
+native_find(struct guaco__record *record, const struct guaco__target *target)
+{
+    struct native_of *of = record->natives;
+
+    while (of != NULL && of->target != target)
+        of = of->next;
+    return of;
+}
+
+/* Make ready for the target's C frames; a failure is remembered. */
+static int
+native_make(struct guaco__record *record, struct guaco_error *err)
+{
+    struct native_of *made = calloc(1, sizeof *made);
+
+    if (made == NULL)
+        return guaco_fail(err, GUACO_E_NOMEM, 0, "C frames");
+    made->target = record->target;
+    made->next = record->natives;
+    record->natives = made;
+    return guaco__native_new(&made->native, record->target, record->pid, err);
+}
+
+int
+guaco__record_native(struct guaco__record *record, struct guaco_error *err)
+{
+    return native_make(record, err);
+}
+
+/* Take the thread's stack again, with its C frames.  Returns as
+ * guaco__native_take(). */
+static int
+native_take(struct guaco__record *record,
+            const struct guaco__thread_sample *sample)
+{
+    const struct native_of *of = native_find(record, record->target);
+
+    record->mixed = NULL;
+    if (!record->options.native)
+        return GUACO_OK;
+    if (of != NULL && of->native != NULL)
+        return guaco__native_take(of->native, sample, &record->mixed,
+                                  &record->mixed_count);
+    record->ended.bare++;
+    return GUACO_OK;
+}
+
+/* ---- life ----------------------------------------------------------------------- */
 
 int
 guaco__record_new(struct guaco__record **record, struct guaco__target *target,
@@ -69,6 +163,7 @@ guaco__record_free(struct guaco__record *record)
 {
     if (record == NULL)
         return;
+    natives_free(record);
     guaco__labels_free(record->labels);
     guaco__map_release(&record->known);
     guaco__arena_release(&record->arena);
@@ -87,6 +182,7 @@ guaco__record_follow(struct guaco__record *record, struct guaco__target *target)
 void
 guaco__record_forget(struct guaco__record *record)
 {
+    natives_free(record);
     guaco__map_release(&record->known);
     guaco__map_init(&record->known, PLACES_CACHED_MAX);
     guaco__arena_reset(&record->arena);
@@ -95,9 +191,19 @@ guaco__record_forget(struct guaco__record *record)
 }
 
 const struct guaco__record_counts *
-guaco__record_counts(const struct guaco__record *record)
+guaco__record_counts(struct guaco__record *record)
 {
-    return &record->counts;
+    struct guaco__record_counts *counts = &record->counts;
+
+    counts->bare = record->ended.bare;
+    counts->stops = record->ended.stops;
+    counts->stopped_ns = record->ended.stopped_ns;
+    counts->stopped_most_ns = record->ended.stopped_most_ns;
+    for (const struct native_of *of = record->natives; of != NULL;
+         of = of->next)
+        if (of->native != NULL)
+            count_stops(counts, of->native);
+    return counts;
 }
 
 struct guaco__tally *
@@ -168,8 +274,27 @@ place_of(struct guaco__record *record, const struct guaco__frame *frame,
 }
 
 static int
+mixed_add(struct guaco__record *record)
+{
+    int rc = GUACO_OK;
+
+    for (size_t i = record->mixed_count; rc == GUACO_OK && i-- > 0;) {
+        const struct guaco__mixed_frame *frame = &record->mixed[i];
+        const struct guaco__place **place = &record->stack[record->depth++];
+        if (frame->python != NULL)
+            rc = place_of(record, frame->python, place);
+        else
+            rc = guaco__tally_place(&record->tally, frame->native->file,
+                                    frame->native->name, 0, place);
+    }
+    return rc;
+}
+
+static int
 frames_add(struct guaco__record *record, const struct guaco__stack *stack)
 {
+    if (record->mixed != NULL)
+        return mixed_add(record);
     for (size_t i = stack->count; i-- > 0;) {
         int rc = place_of(record, &stack->frames[i],
                           &record->stack[record->depth++]);
@@ -411,6 +536,14 @@ on_thread(void *ctx, const struct guaco__thread_sample *sample)
     record->is_active = true;
     if (sample->stack->count == 0) /* runs, but no Python: starting, ending */
         return;
+    int rc = native_take(record, sample);
+    if (rc == GUACO_E_MISSING || rc == GUACO_E_LOST ||
+        sample->stack->count == 0)
+        return;
+    if (rc != GUACO_OK) {
+        record->rc = rc;
+        return;
+    }
     if (record->labels != NULL) {
         record->rc = count_labelled(record, sample);
         return;
@@ -427,6 +560,7 @@ wants_of(const struct guaco__record *record)
 
     return (o->running_only || o->by_state ? GUACO__WANT_STATES : 0u) |
            (o->timeline != NULL ? GUACO__WANT_NAMES : 0u) |
+           (o->native ? GUACO__WANT_HOST_IDS : 0u) |
            (o->by_task ? GUACO__WANT_TASKS : 0u);
 }
 
@@ -435,6 +569,9 @@ sample_target(struct guaco__record *record, struct guaco__target *target)
 {
     guaco__target_want(target, wants_of(record));
     int rc = GUACO_OK;
+    if (record->options.native && native_find(record, target) == NULL &&
+        native_make(record, NULL) == GUACO_E_NOMEM)
+        return GUACO_E_NOMEM;
     if (record->labels != NULL)
         rc = guaco__labels_look(record->labels, record->pid, target);
     if (rc != GUACO_OK)

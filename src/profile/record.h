@@ -25,6 +25,7 @@ struct guaco__record_options {
     bool by_process;   /* each stack begins with its process */
     bool by_task;      /* and with asyncio's task and those that await it */
     bool by_state;     /* and ends with what the thread does, if not Python */
+    bool native;       /* with C frames: threads are stopped for them */
     struct guaco__timeline *timeline; /* keep the order too; NULL: do not */
     /* Join samples to requests and tasks, which are then the outermost word,
      * and count those of this filter only.  NULL: do not; borrowed. */
@@ -32,6 +33,15 @@ struct guaco__record_options {
 };
 
 struct guaco__record;
+
+/*
+ * Make ready for the C frames of the record's target, so that it is known before
+ * the first sample whether that is possible.  Others are made ready when they
+ * are sampled; where that fails their stacks have no C frames.
+ *
+ * Returns as guaco__native_new().
+ */
+int guaco__record_native(struct guaco__record *record, struct guaco_error *err);
 
 /* `target` is borrowed.  Returns 0 or GUACO_E_NOMEM. */
 int
@@ -71,9 +81,11 @@ struct guaco__record_counts {
     uint64_t gil;    /* in which one held the GIL */
     size_t threads;  /* in the last sample */
     uint64_t unsure; /* stacks that may be of this request or of that one */
+    uint64_t bare;   /* stacks that should have C frames and have none */
+    uint64_t stops, stopped_ns, stopped_most_ns; /* of threads, for those */
 };
 const struct guaco__record_counts *
-guaco__record_counts(const struct guaco__record *record);
+guaco__record_counts(struct guaco__record *record);
 
 /* The line of a frame, at least 1. */
 int32_t guaco__frame_line(const struct guaco__layout *layout,

@@ -3,20 +3,14 @@
 #include "runtime.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "elf_file.h"
-#include "os/file.h"
-
-#define MAPS_BYTES_MAX ((size_t)64 << 20)
+#include "map_file.h"
 
 /* ---- the version ---------------------------------------------------------- */
 
@@ -169,64 +163,26 @@ rank_of(const struct guaco__mapping *map, struct guaco_slice executable)
     return holds(map->path, "libpython") ? RANK_NAMED : RANK_OTHER;
 }
 
-/* Open the mapped file: the executable by its own link, others by the mapping
- * itself (only root may) or by their name in the process's root. */
-static int
-map_open(int pid, const struct guaco__mapping *map, enum rank rank)
-{
-    char path[PATH_MAX];
-    int fd = -1;
-
-    if (rank == RANK_EXECUTABLE) {
-        snprintf(path, sizeof path, "/proc/%d/exe", pid);
-        return open(path, O_RDONLY | O_CLOEXEC);
-    }
-    snprintf(path, sizeof path, "/proc/%d/map_files/%llx-%llx", pid,
-             (unsigned long long)map->start, (unsigned long long)map->end);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 || map->is_deleted)
-        return fd;
-    int len = snprintf(path, sizeof path, "/proc/%d/root%.*s", pid,
-                       (int)map->path.len, map->path.at);
-    if (len < 0 || (size_t)len >= sizeof path)
-        return -1;
-    return open(path, O_RDONLY | O_CLOEXEC);
-}
-
-/* Map the file for reading; an empty slice when that is not possible. */
-static struct guaco_slice
-file_map(int fd)
-{
-    struct stat st;
-    struct guaco_slice none = {NULL, 0};
-
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
-        return none;
-    size_t len = (size_t)st.st_size;
-    void *at = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
-    return at == MAP_FAILED ? none : (struct guaco_slice){at, len};
-}
-
 /* The file of a mapping, to be unmapped; empty where it cannot be read. */
 static struct guaco_slice
-map_image(int pid, const struct guaco__mapping *map, enum rank rank)
+map_image(int pid, const struct guaco__mapping *map, struct guaco_slice program)
 {
     struct guaco_slice image = {NULL, 0};
-    int fd = map_open(pid, map, rank);
+    int fd = guaco__map_open(pid, map, program);
 
     if (fd < 0)
         return image;
-    image = file_map(fd);
+    image = guaco__map_image(fd);
     close(fd);
     return image;
 }
 
 static int
 try_map(struct guaco__runtime *runtime, int pid, struct guaco__vmem *memory,
-        const struct guaco__mapping *map, enum rank rank,
+        const struct guaco__mapping *map, struct guaco_slice program,
         struct guaco_error *err)
 {
-    struct guaco_slice image = map_image(pid, map, rank);
+    struct guaco_slice image = map_image(pid, map, program);
     if (image.at == NULL)
         return GUACO_E_MISSING;
     int rc = guaco__runtime_in_file(runtime, memory, image, map->start,
@@ -236,10 +192,10 @@ try_map(struct guaco__runtime *runtime, int pid, struct guaco__vmem *memory,
 }
 
 static int
-section_in_map(int pid, const struct guaco__mapping *map, enum rank rank,
-               const char *name, uint64_t *address)
+section_in_map(int pid, const struct guaco__mapping *map,
+               struct guaco_slice program, const char *name, uint64_t *address)
 {
-    struct guaco_slice image = map_image(pid, map, rank);
+    struct guaco_slice image = map_image(pid, map, program);
     struct guaco__elf elf;
     struct guaco__elf_place place;
     uint64_t bias;
@@ -257,12 +213,6 @@ section_in_map(int pid, const struct guaco__mapping *map, enum rank rank,
     return rc == GUACO_OK ? GUACO_OK : GUACO_E_MISSING;
 }
 
-static bool
-is_file(const struct guaco__mapping *map)
-{
-    return map->inode != 0 && map->path.len > 0 && map->path.at[0] == '/';
-}
-
 /* The first mapping of each file of this rank: a file's mappings lie one
  * behind the other. */
 static int
@@ -274,70 +224,16 @@ try_rank(struct guaco__runtime *runtime, int pid, struct guaco__vmem *memory,
 
     for (size_t i = 0; i < maps->count; i++) {
         const struct guaco__mapping *map = &maps->at[i];
-        if (!is_file(map) || guaco_slice_equals(map->path, last))
+        if (!guaco__map_is_file(map) || guaco_slice_equals(map->path, last))
             continue;
         last = map->path;
         if (rank_of(map, executable) != rank)
             continue;
-        int rc = try_map(runtime, pid, memory, map, rank, err);
+        int rc = try_map(runtime, pid, memory, map, executable, err);
         if (rc != GUACO_E_MISSING)
             return rc;
     }
     return GUACO_E_MISSING;
-}
-
-/* Why a file below /proc/PID could not be read, for a person. */
-static int
-explain(int pid, int rc, struct guaco_error *err)
-{
-    if (rc == GUACO_E_MISSING)
-        return guaco_fail(err, GUACO_E_CLOSED, 0, "no process %d", pid);
-    if (rc == GUACO_E_IO &&
-        (err == NULL || err->sys == EACCES || err->sys == EPERM))
-        return guaco_fail(err, GUACO_E_IO, 0,
-                          "not permitted to read process %d: run as its user "
-                          "or root, or give CAP_SYS_PTRACE; "
-                          "kernel.yama.ptrace_scope may forbid it",
-                          pid);
-    return rc;
-}
-
-static int
-maps_of(struct guaco__mappings *maps, int pid, struct guaco_error *err)
-{
-    char path[64];
-    struct guaco__buf text;
-    struct guaco_error why = {0};
-
-    snprintf(path, sizeof path, "/proc/%d/maps", pid);
-    guaco__buf_init(&text, MAPS_BYTES_MAX);
-    int rc = guaco__file_read(path, &text, &why);
-    if (rc == GUACO_OK)
-        rc =
-            guaco__mappings_parse(maps, guaco__buf_data(&text), text.len, &why);
-    else
-        rc = explain(pid, rc, &why);
-    guaco__buf_release(&text);
-    if (rc != GUACO_OK && err != NULL)
-        *err = why;
-    return rc;
-}
-
-static struct guaco_slice
-executable_of(int pid, char *to, size_t len)
-{
-    static const char deleted[] = " (deleted)";
-    const size_t tail = sizeof deleted - 1;
-    char path[64];
-
-    snprintf(path, sizeof path, "/proc/%d/exe", pid);
-    ssize_t got = readlink(path, to, len);
-    if (got <= 0)
-        return (struct guaco_slice){NULL, 0};
-    size_t n = (size_t)got;
-    if (n > tail && memcmp(to + n - tail, deleted, tail) == 0)
-        n -= tail;
-    return (struct guaco_slice){to, n};
 }
 
 int
@@ -347,10 +243,10 @@ guaco__runtime_find(struct guaco__runtime *runtime, int pid,
     struct guaco__mappings maps;
     char link[PATH_MAX];
 
-    int rc = maps_of(&maps, pid, err);
+    int rc = guaco__maps_read(&maps, pid, err);
     if (rc != GUACO_OK)
         return rc;
-    struct guaco_slice executable = executable_of(pid, link, sizeof link);
+    struct guaco_slice executable = guaco__map_program(pid, link, sizeof link);
     rc = GUACO_E_MISSING;
     for (int rank = 0; rank < RANK_COUNT && rc == GUACO_E_MISSING; rank++)
         rc = try_rank(runtime, pid, memory, &maps, executable, (enum rank)rank,
@@ -369,19 +265,19 @@ guaco__section_find(int pid, const char *name, const char *word,
     struct guaco_slice last = {NULL, 0};
     char link[PATH_MAX];
 
-    int rc = maps_of(&maps, pid, err);
+    int rc = guaco__maps_read(&maps, pid, err);
     if (rc != GUACO_OK)
         return rc;
-    struct guaco_slice executable = executable_of(pid, link, sizeof link);
+    struct guaco_slice executable = guaco__map_program(pid, link, sizeof link);
     rc = GUACO_E_MISSING;
     for (size_t i = 0; i < maps.count && rc == GUACO_E_MISSING; i++) {
         const struct guaco__mapping *map = &maps.at[i];
-        if (!is_file(map) || guaco_slice_equals(map->path, last))
+        if (!guaco__map_is_file(map) || guaco_slice_equals(map->path, last))
             continue;
         last = map->path;
         enum rank rank = rank_of(map, executable);
         if (rank != RANK_OTHER || holds(map->path, word))
-            rc = section_in_map(pid, map, rank, name, address);
+            rc = section_in_map(pid, map, executable, name, address);
     }
     guaco__mappings_release(&maps);
     return rc;

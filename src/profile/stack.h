@@ -45,7 +45,13 @@ struct guaco__frame {
     const struct guaco__code *code;
     int32_t offset;   /* of the instruction in the bytecode, bytes; -1: none */
     uint64_t address; /* of the frame, over there */
+    /* C called the interpreter's loop for it: where that keeps its own frame,
+     * on the C stack (from 3.12 on), else GUACO__ENTRY_ANYWHERE; 0: Python
+     * called it.  To 3.10 C called all of them. */
+    uint64_t entry;
 };
+
+#define GUACO__ENTRY_ANYWHERE 1u
 
 struct guaco__stack {
     struct guaco__frame frames[GUACO__STACK_DEPTH_MAX]; /* the leaf first */

@@ -211,7 +211,8 @@ emit(struct guaco__stack_reader *reader, uint64_t address, const char *copy,
         lasti = -1;
     else
         lasti *= (int32_t)l->lasti_unit;
-    stack->frames[stack->count++] = (struct guaco__frame){code, lasti, address};
+    stack->frames[stack->count++] =
+        (struct guaco__frame){code, lasti, address, GUACO__ENTRY_ANYWHERE};
     return GUACO_OK;
 }
 

@@ -404,7 +404,17 @@ emit(struct guaco__stack *stack, const struct slot *slot)
         return;
     stack->frames[stack->count++] = (struct guaco__frame){
         slot->code, offset < slot->code->bytecode_len ? (int32_t)offset : -1,
-        slot->address};
+        slot->address, slot->is_entry ? GUACO__ENTRY_ANYWHERE : 0u};
+}
+
+/* C called the interpreter's loop for the frame that was emitted last; `entry`
+ * is where the loop keeps its own. */
+static void
+note_entry(struct guaco__stack *stack, uint64_t entry)
+{
+    if (stack->count > 0 && stack->frames[stack->count - 1].entry == 0)
+        stack->frames[stack->count - 1].entry =
+            entry != 0 ? entry : GUACO__ENTRY_ANYWHERE;
 }
 
 struct chain {
@@ -453,6 +463,7 @@ step_outside(struct chain *chain, uint64_t address)
     if (next.owner >= OWNER_ENTRY) {
         chain->at.previous = next.previous;
         chain->was_direct = false;
+        note_entry(chain->stack, address);
         return GUACO_OK;
     }
     if (next.owner != OWNER_GENERATOR || executable == 0)
@@ -495,6 +506,7 @@ chain_run(struct chain *chain)
         if (rc != GUACO_OK)
             return rc;
     }
+    note_entry(chain->stack, chain->at.previous);
     return GUACO_OK;
 }
 

@@ -2,15 +2,10 @@
 
 #include "tags.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
-#include "mappings.h"
-#include "os/file.h"
-
-#define MAPS_BYTES_MAX ((size_t)64 << 20)
+#include "map_file.h"
 
 struct guaco__tags {
     struct guaco__vmem *memory;
@@ -23,17 +18,9 @@ struct guaco__tags {
 static int
 find_map(int pid, uint64_t *address, struct guaco_error *err)
 {
-    char path[40];
-    struct guaco__buf text;
     struct guaco__mappings maps;
 
-    snprintf(path, sizeof path, "/proc/%d/maps", pid);
-    guaco__buf_init(&text, MAPS_BYTES_MAX);
-    int rc = guaco__file_read(path, &text, err);
-    if (rc == GUACO_OK)
-        rc =
-            guaco__mappings_parse(&maps, guaco__buf_data(&text), text.len, err);
-    guaco__buf_release(&text);
+    int rc = guaco__maps_read(&maps, pid, err);
     if (rc != GUACO_OK)
         return rc;
     *address = 0;

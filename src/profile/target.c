@@ -13,6 +13,7 @@
 #include "layout_read.h"
 
 #define TRIES_MAX 48 /* of one round, tears and surprises together */
+#define AGAIN_MAX 16 /* the same of a thread that stands */
 #define WALK_MAX  (GUACO__TARGET_THREADS_MAX * 2)
 
 /* How often code objects are compared where the interpreter does not count
@@ -626,6 +627,8 @@ add_facts(struct guaco__target *target, struct thread *thread,
     guaco__fact_native_id(&target->facts, &thread->fact, sample->thread_id,
                           guaco__stack_thread_bytes(thread->reader));
     sample->native_id = thread->fact.native_id;
+    if ((target->wants & GUACO__WANT_HOST_IDS) != 0)
+        sample->host_id = guaco__fact_host_id(&target->facts, &thread->fact);
     if (sample->holds_gil)
         sample->state = GUACO__THREAD_HOLDS;
     else if ((target->wants & GUACO__WANT_STATES) != 0)
@@ -698,6 +701,37 @@ guaco__target_sample(struct guaco__target *target, enum guaco__sample_what what,
             rc = tell(target, thread, fn, ctx);
     }
     return rc;
+}
+
+/* What the round has found out of others stays: they run on. */
+int
+guaco__target_again(struct guaco__target *target,
+                    const struct guaco__thread_sample *sample)
+{
+    struct interpreter *in = &target->interpreters[sample->interpreter];
+    struct gil before = in->gil;
+    struct thread *wanted = NULL;
+    int rc = GUACO_E_AGAIN;
+
+    for (size_t i = 0; i < target->thread_count; i++) {
+        struct thread *thread = &target->threads[i];
+        thread->is_wanted = thread->stack == sample->stack;
+        if (thread->is_wanted)
+            wanted = thread;
+    }
+    assert(wanted != NULL);
+    for (int n = 0; n < AGAIN_MAX && wanted->is_wanted; n++) {
+        rc = read_wanted(target);
+        if (rc != GUACO_OK)
+            break;
+    }
+    in->gil = before;
+    bool is_lost = wanted->is_wanted;
+    wanted->is_wanted = false;
+    if (!is_lost)
+        return GUACO_OK;
+    target->counts.dropped++;
+    return rc == GUACO_OK || rc == GUACO_E_MISSING ? GUACO_E_LOST : rc;
 }
 
 const struct guaco__runtime *

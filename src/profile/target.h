@@ -37,6 +37,7 @@ enum guaco__thread_state {
 struct guaco__thread_sample {
     uint64_t thread_id;   /* pthread_t */
     int32_t native_id;    /* in its own pid namespace; 0: not known */
+    int32_t host_id;      /* in ours, when asked for; 0: not known */
     uint32_t interpreter; /* 0, 1 ... */
     bool holds_gil;
     enum guaco__thread_state state;
@@ -83,9 +84,10 @@ int guaco__target_of_memory(struct guaco__target **target,
 
 /* What more is told of each thread, besides its stack. */
 enum guaco__target_want {
-    GUACO__WANT_STATES = 1, /* one more system call a thread and sample */
-    GUACO__WANT_NAMES = 2,  /* nothing, while no thread begins */
-    GUACO__WANT_TASKS = 4,  /* three or more a sample in which a task runs */
+    GUACO__WANT_STATES = 1,   /* one more system call a thread and sample */
+    GUACO__WANT_NAMES = 2,    /* nothing, while no thread begins */
+    GUACO__WANT_TASKS = 4,    /* three or more a sample in which a task runs */
+    GUACO__WANT_HOST_IDS = 8, /* nothing, while no thread begins */
 };
 
 /* Ask for a set of them from the next sample on. */
@@ -104,6 +106,16 @@ void guaco__target_free(struct guaco__target *target);
 int
 guaco__target_sample(struct guaco__target *target, enum guaco__sample_what what,
                      guaco__sample_fn *fn, void *ctx);
+
+/*
+ * Read the stack of the thread that is being told once more, in place, from
+ * inside `fn`: it has been stopped meanwhile.
+ *
+ * Returns 0; GUACO_E_LOST: it could not be read consistently, which is counted
+ * as dropped; or as above.
+ */
+int guaco__target_again(struct guaco__target *target,
+                        const struct guaco__thread_sample *sample);
 
 const struct guaco__runtime *
 guaco__target_runtime(const struct guaco__target *target);

@@ -183,6 +183,11 @@ origins_are_judged_by_path(void **state)
         {"", "(idle)", GUACO__ORIGIN_NONE},
         {"", "/srv/app.py:f:3", GUACO__ORIGIN_PROJECT},
         {"", "malloc", GUACO__ORIGIN_NONE},
+        {"libz.so.1.2.13", "deflate", GUACO__ORIGIN_NATIVE},
+        {"[python3.11]", "list_sort", GUACO__ORIGIN_NATIVE},
+        {"", "[libz.so.1.2.13+0x12]", GUACO__ORIGIN_NATIVE},
+        {"", "[python3.11]:list_sort", GUACO__ORIGIN_NATIVE},
+        {"", "_x.cpython-311-x86_64-linux-gnu.so:f", GUACO__ORIGIN_NATIVE},
     };
 
     (void)state;

@@ -118,26 +118,41 @@ guaco__freezer_release(struct guaco__freezer *freezer)
 #if defined(__x86_64__)
 #define KNOWS_REGISTERS true
 
-static int
-read_registers(int tid, struct guaco__registers *r)
+static void
+put_in_order(const struct user_regs_struct *u, struct guaco__registers *r)
 {
-    struct user_regs_struct u;
-    struct iovec io = {&u, sizeof u};
+    const uint64_t in_order[] = {u->rax, u->rdx, u->rcx, u->rbx, u->rsi, u->rdi,
+                                 u->rbp, u->rsp, u->r8,  u->r9,  u->r10, u->r11,
+                                 u->r12, u->r13, u->r14, u->r15, u->rip};
 
-    if (ptrace(PTRACE_GETREGSET, tid, (void *)NT_PRSTATUS, &io) != 0)
-        return GUACO_E_MISSING;
-    const uint64_t in_order[] = {u.rax, u.rdx, u.rcx, u.rbx, u.rsi, u.rdi,
-                                 u.rbp, u.rsp, u.r8,  u.r9,  u.r10, u.r11,
-                                 u.r12, u.r13, u.r14, u.r15, u.rip};
     memcpy(r->at, in_order, sizeof in_order);
     r->count = sizeof in_order / sizeof in_order[0];
-    r->pc = u.rip;
-    r->sp = u.rsp;
-    return GUACO_OK;
+    r->pc = u->rip;
+    r->sp = u->rsp;
 }
 #elif defined(__aarch64__)
 #define KNOWS_REGISTERS true
 
+static void
+put_in_order(const struct user_regs_struct *u, struct guaco__registers *r)
+{
+    memcpy(r->at, u->regs, sizeof u->regs); /* x0 to x30 */
+    r->at[31] = u->sp;
+    r->count = 32;
+    r->pc = u->pc;
+    r->sp = u->sp;
+}
+#else
+#define KNOWS_REGISTERS false
+
+static void
+put_in_order(const struct user_regs_struct *u, struct guaco__registers *r)
+{
+    (void)u;
+    *r = (struct guaco__registers){.count = 0};
+}
+#endif
+
 static int
 read_registers(int tid, struct guaco__registers *r)
 {
@@ -146,24 +161,11 @@ read_registers(int tid, struct guaco__registers *r)
 
     if (ptrace(PTRACE_GETREGSET, tid, (void *)NT_PRSTATUS, &io) != 0)
         return GUACO_E_MISSING;
-    memcpy(r->at, u.regs, sizeof u.regs); /* x0 to x30 */
-    r->at[31] = u.sp;
-    r->count = 32;
-    r->pc = u.pc;
-    r->sp = u.sp;
+    put_in_order(&u, r);
     return GUACO_OK;
 }
-#else
-#define KNOWS_REGISTERS false
 
-static int
-read_registers(int tid, struct guaco__registers *r)
-{
-    (void)tid;
-    *r = (struct guaco__registers){.count = 0};
-    return GUACO_E_MISSING;
-}
-#endif
+/* ---- a stop ------------------------------------------------------------------------ */
 
 int
 guaco__freezer_check(int *sys)
@@ -177,8 +179,6 @@ guaco__freezer_check(int *sys)
     *sys = errno;
     return GUACO_E_IO;
 }
-
-/* ---- a stop ------------------------------------------------------------------------ */
 
 int
 guaco__freeze_begin(struct guaco__freezer *freezer, int tid,

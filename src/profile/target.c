@@ -51,6 +51,7 @@ struct interpreter {
     struct gil gil;             /* as last read */
     struct gil last;            /* at the end of the last sample */
     uint64_t generation;        /* of code objects: 3.14 and later */
+    uint64_t generation_after;  /* the same, read behind the stacks */
 };
 
 struct guaco__target {
@@ -323,17 +324,33 @@ plan_interpreters(struct guaco__target *target, struct guaco__span *spans,
     }
 }
 
+/* Behind the stacks: a code object that was freed before its frame's bytes were
+ * copied is counted by then, however long the copying was interrupted. */
+static void
+plan_generations(struct guaco__target *target, struct guaco__span *spans,
+                 size_t *count)
+{
+    uint32_t at = target->runtime.layout.interpreter.code_generation;
+
+    for (size_t i = 0; has(at) && i < target->interpreter_count; i++) {
+        struct interpreter *in = &target->interpreters[i];
+        spans[(*count)++] =
+            (struct guaco__span){in->address + at, &in->generation_after, 8};
+    }
+}
+
 /* As many of the wanted threads as fit; *last is the first that is left. */
 static int
 plan_threads(struct guaco__target *target, struct guaco__span *spans,
              size_t *count, size_t *last)
 {
+    size_t most = GUACO__SPANS_MAX - target->interpreter_count;
+
     for (; *last < target->thread_count; (*last)++) {
         struct thread *thread = &target->threads[*last];
         if (!thread->is_wanted)
             continue;
-        int rc =
-            guaco__stack_plan(thread->reader, spans, count, GUACO__SPANS_MAX);
+        int rc = guaco__stack_plan(thread->reader, spans, count, most);
         if (rc != GUACO_OK)
             return rc;
     }
@@ -414,10 +431,8 @@ codes_follow(struct guaco__target *target)
     }
     for (size_t i = 0; i < target->interpreter_count; i++) {
         struct interpreter *in = &target->interpreters[i];
-        uint64_t now =
-            word_at(in->copy, l->interpreter.code_generation - in->low);
-        changed = changed || now != in->generation;
-        in->generation = now;
+        changed = changed || in->generation_after != in->generation;
+        in->generation = in->generation_after;
     }
     if (changed)
         guaco__codes_renew(guaco__stack_world_codes(target->world));
@@ -483,6 +498,7 @@ read_wanted(struct guaco__target *target)
         int rc = plan_threads(target, spans, &count, &last);
         if (rc != GUACO_OK && (rc != GUACO_E_LIMIT || count == heads))
             return rc;
+        plan_generations(target, spans, &count);
         rc = guaco__vmem_read(target->memory, spans, count, NULL);
         if (rc == GUACO_E_AGAIN)
             return GUACO_E_MISSING;

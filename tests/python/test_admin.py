@@ -232,21 +232,32 @@ def test_connections_are_shared_out_evenly(
 ) -> None:
     tree = serve("-w", "4")
     host, _, port = tree.url().removeprefix("http://").rpartition(":")
-    opened = [socket.create_connection((host, int(port))) for _ in range(64)]
-    try:
-        for one in opened:
-            one.settimeout(DEADLINE_S)
-            one.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        for one in opened:
-            assert one.recv(4096).startswith(b"HTTP/1.1 200")
+    opened: list[socket.socket] = []
+    # A worker that the machine does not run for a while takes none meanwhile;
+    # the next ones are its own until it has as many as the others.
+    for _ in range(8):
+        opened += connect_many(host, int(port), 64)
         workers = json.loads(admin(tmp_path / "admin", "/-/status")[2])["workers"]
         counts = [worker["connections"] for worker in workers]
-        assert sum(counts) == 64
-        assert max(counts) - min(counts) <= 4, counts
-    finally:
-        for one in opened:
-            one.close()
+        assert sum(counts) == len(opened)
+        least = min(counts)
+        if is_even := max(counts) <= least + least // 16 + 3:
+            break
+    for one in opened:
+        one.close()
+    assert is_even, counts
     assert tree.stop() == 0
+
+
+def connect_many(host: str, port: int, count: int) -> list[socket.socket]:
+    """As many connections, each of which has had an answer."""
+    opened = [socket.create_connection((host, port)) for _ in range(count)]
+    for one in opened:
+        one.settimeout(DEADLINE_S)
+        one.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    for one in opened:
+        assert one.recv(4096).startswith(b"HTTP/1.1 200")
+    return opened
 
 
 # ---- guaco top

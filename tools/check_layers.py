@@ -76,6 +76,7 @@ PUBLIC = {
     "keeper": "queue",
     "payload": "queue",
     "call": "queue",
+    "using": "queue",
     "profile": "profile",
 }
 

@@ -1,6 +1,7 @@
 """The extension module.  Private: its public names are re-exported by guaco.*."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Self, TypeAlias, TypeVar, TypeVarTuple, final
@@ -121,8 +122,15 @@ class Broker:
         """Store one task; its id, once the store has committed, or minus the
         id of the one that holds its unique key."""
 
-    def put_many(self, tasks: list[tuple[Any, ...]], /) -> list[int]:
-        """Store 1 to 10000 tasks (put's arguments), all or none."""
+    def put_many(
+        self,
+        tasks: list[tuple[Any, ...]],
+        connection: sqlite3.Connection | None = None,
+        commits: bool = False,
+        /,
+    ) -> list[int]:
+        """Store 1 to 10000 tasks (put's arguments), all or none; perhaps in a
+        connection's transaction."""
 
     def put_async(self, /, *task_mailbox_tag: Any) -> None:
         """put's arguments, a Mailbox and a tag: the store's thread does it."""
@@ -205,7 +213,21 @@ class Run:
     def remaining_ms(self) -> int | None:
         """To its timeout; None without one."""
 
+    @property
+    def completion(self) -> int:
+        """What became of complete(): a guaco_using_state."""
+
     def event(self, body: bytes, /) -> None: ...
+    def complete(
+        self,
+        connection: sqlite3.Connection,
+        commits: bool,
+        body: bytes | None,
+        follow: tuple[tuple[Any, ...], ...] | None,
+        /,
+    ) -> None:
+        """Write that it is done in a connection's transaction."""
+
     def finish(
         self,
         kind: int,
@@ -263,7 +285,20 @@ def task_cancel(broker: Broker, id: int, reason: str, /) -> int:
 def task_members(broker: Broker, id: int, /) -> list[tuple[int, int, bytes]]:
     """(id, state, body) of those that joined it."""
 
-def ids_reserve(broker: Broker, n: int, /) -> int:
+def using_addresses(on: bool, /) -> None: ...
+def using_learn(
+    type: type[sqlite3.Connection],
+    connection: sqlite3.Connection,
+    address: int,
+    /,
+) -> bool: ...
+def ids_reserve(
+    broker: Broker,
+    n: int,
+    connection: sqlite3.Connection | None = None,
+    commits: bool = False,
+    /,
+) -> int:
     """The first of n ids that are ours."""
 
 def queue_pause(broker: Broker, queue: str, pause: bool, /) -> None: ...

@@ -15,7 +15,7 @@ import itertools
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from guaco import _queue_batch, _queue_run
+from guaco import _queue_batch, _queue_run, _queue_using
 from guaco._queue_result import CANCELED, DONE, FAILED
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class LocalRun:
         self.result: tuple[int, int, int, bytes, str] | None = None
         self.follow: tuple[tuple[Any, ...], ...] = ()
         self.passes_on = False
+        self.completion = _queue_using.NONE
         self.member_rows: list[tuple[int, int, bytes]] = []
 
     @property
@@ -64,6 +65,18 @@ class LocalRun:
         """Keep an event."""
         self.events.append((len(self.events) + 1, body))
 
+    def complete(
+        self,
+        connection: Any,
+        commits: bool,
+        body: bytes | None,
+        follow: tuple[tuple[Any, ...], ...] | None,
+        /,
+    ) -> None:
+        """Keep that it is done; there is no transaction."""
+        self.finish(_queue_run.DONE, body, -1, follow, follow is not None)
+        self.completion = _queue_using.COMMITTED
+
     def finish(
         self,
         kind: int,
@@ -74,6 +87,8 @@ class LocalRun:
         /,
     ) -> bool:
         """Keep the outcome; True: run it again."""
+        if self.completion != _queue_using.NONE:
+            return False
         if kind == _queue_run.RETRY or (
             kind == _queue_run.FAILED and self.retries_left > 0
         ):

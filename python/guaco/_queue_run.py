@@ -21,12 +21,14 @@ from guaco._core import PayloadError
 from guaco._queue_compose import apply_extra
 from guaco._queue_errors import (
     CancelExecution,
+    QueueError,
     RateLimitExceeded,
     RetryTask,
     TaskLocked,
     TaskTimeout,
 )
 from guaco._queue_task import Task, _current, seconds
+from guaco._queue_using import COMMITTED, NONE
 
 if TYPE_CHECKING:
     from guaco.queue import Queue
@@ -67,8 +69,18 @@ class AnyRun(Protocol):
     def why(self) -> int: ...
     @property
     def members(self) -> int: ...
+    @property
+    def completion(self) -> int: ...
     def remaining_ms(self) -> int | None: ...
     def event(self, body: bytes, /) -> None: ...
+    def complete(
+        self,
+        connection: Any,
+        commits: bool,
+        body: bytes | None,
+        follow: tuple[tuple[Any, ...], ...] | None,
+        /,
+    ) -> None: ...
     def finish(
         self,
         kind: int,
@@ -99,6 +111,20 @@ def load(queue: Queue, run: AnyRun) -> Task:
             raise PayloadError("not a payload: headers are a dict")
         task.headers = carried
     return task
+
+
+def done_of(
+    queue: Queue, task: Task, value: Any
+) -> tuple[bytes | None, tuple[tuple[Any, ...], ...] | None]:
+    """The body of a result and the tasks that follow it, as a store has them."""
+    body = follow = None
+    if queue.results or task.is_member:
+        body = queue._pack(value, "result", task.id)
+    if task.on_complete is not None:
+        following = task.on_complete
+        following.extend(value)
+        follow = (queue._record(following),)
+    return body, follow
 
 
 def interruption(run: AnyRun, label: str) -> Exception:
@@ -180,6 +206,8 @@ class Execution:
         """Store how it went, then tell hooks and signals."""
         task = self.task
         assert task is not None
+        if self.run.completion != NONE:
+            exc = self._look_at_completion(task, exc)
         retried = self._store(value, exc)
         queue = self.queue
         if queue._post_execute:
@@ -187,6 +215,20 @@ class Execution:
         if not queue._signals.is_empty:
             self._send(task, exc, retried)
         self._leave(task)
+
+    def _look_at_completion(
+        self, task: Task, exc: BaseException | None
+    ) -> BaseException | None:
+        """What the run ended with, whose function said that it is done."""
+        if self.run.completion != COMMITTED:
+            return exc or QueueError(
+                "complete() was called, and its transaction was not committed "
+                "when the task returned"
+            )
+        if exc is not None:
+            log.error("%r is done: complete() was committed; then it raised",
+                      task, exc_info=exc)
+        return None
 
     def _leave(self, task: Task) -> None:
         task._run = None
@@ -224,6 +266,9 @@ class Execution:
 
     def _store(self, value: Any, exc: BaseException | None) -> bool:
         """Give the outcome to the store; whether the task runs again."""
+        if exc is None and self.run.completion == COMMITTED:
+            # It is stored; what a savepoint took back is to be run again.
+            return self.run.finish(RELEASED) and False
         match exc:
             case None:
                 return self._finish_done(value)
@@ -242,14 +287,8 @@ class Execution:
     def _finish_done(self, value: Any) -> bool:
         task = self.task
         assert task is not None
-        body = follow = None
         try:
-            if self.queue.results or task.is_member:
-                body = self.queue._pack(value, "result", self.run.id)
-            if task.on_complete is not None:
-                following = task.on_complete
-                following.extend(value)
-                follow = (self.queue._record(following),)
+            body, follow = done_of(self.queue, task, value)
         except Exception as exc:
             log.error("%r: its result: %s", task, exc)
             return self._finish_failed(exc)

@@ -215,6 +215,20 @@ class Task:
         else:
             self.event("progress", {"value": value, "message": message})
 
+    def complete(self, connection: Any, value: Any = None) -> None:
+        """Write that this run is done, with its result and what follows it,
+        in the transaction that is open on connection: together with what the
+        task itself has written there.
+
+        To be committed before the function returns, whose value then counts
+        for nothing; if it is not, the run has failed.  QueueError when another
+        attempt has taken this one's place: roll back.  connection is as for
+        Queue.using().
+        """
+        from guaco._queue_using import complete
+
+        complete(self, connection, value)
+
     @property
     def time_remaining(self) -> float:
         """Seconds to the timeout of this run; infinite without one."""

@@ -90,6 +90,7 @@ from guaco._queue_task import (
     unix_ms,
 )
 from guaco._queue_url import redis_url, without_secrets
+from guaco._queue_using import Using, active
 from guaco._serializer import (
     PayloadError,
     PickleSerializer,
@@ -149,6 +150,7 @@ __all__ = [
     "TaskWrapper",
     "TypedSerializer",
     "Unique",
+    "Using",
     "chord",
     "crontab",
     "current_task",
@@ -452,6 +454,8 @@ class Queue(Registering, Hooks, Steering, Commands):
     def _reserve(self, n: int) -> int:
         if self._local is not None:
             return self._local.reserve(n)
+        if (through := active(self)) is not None:
+            return through._reserve(n)
         return ids_reserve(self._open(), n)
 
     def _gathered(self, run: Any) -> list[Any]:
@@ -488,6 +492,8 @@ class Queue(Registering, Hooks, Steering, Commands):
         ]
         if self._local is not None:
             ids = self._local.put_many(self, [t[0] for t in plan.tasks], records)
+        elif (through := active(self)) is not None:
+            ids = through._put(records)
         else:
             ids = self._open().put_many(records)
         return [
@@ -517,6 +523,8 @@ class Queue(Registering, Hooks, Steering, Commands):
         record = self._record(task)
         if self._local is not None:
             return self._handle([task], self._local.run(self, task, record))
+        if (through := active(self)) is not None:
+            return self._handle([task], through._put([record])[0])
         return self._handle([task], self._open().put(*record))
 
     async def aenqueue(self, task: Task | Group | Chord, /) -> Any:
@@ -524,6 +532,8 @@ class Queue(Registering, Hooks, Steering, Commands):
 
         A class that overrides enqueue() alone is gone through here too.
         """
+        if active(self) is not None:  # a connection is its thread's own
+            return self.enqueue(task)
         if type(self).aenqueue is Queue.aenqueue:
             if type(self).enqueue is not Queue.enqueue:
                 return await asyncio.to_thread(self.enqueue, task)
@@ -553,7 +563,19 @@ class Queue(Registering, Hooks, Steering, Commands):
 
     async def aenqueue_many(self, tasks: Iterable[Task | Chord]) -> list[Any]:
         """As enqueue_many, on an event loop."""
+        if active(self) is not None:
+            return self.enqueue_many(tasks)
         return await asyncio.to_thread(self.enqueue_many, list(tasks))
+
+    def using(self, connection: Any) -> Using:
+        """This queue through a connection to its SQLite file, so that what is
+        enqueued is part of that connection's transaction.
+
+        connection: a sqlite3.Connection, or what wraps one (SQLAlchemy's,
+        Django's).  ``queue.using(db).enqueue(task)``, or ``with
+        queue.using(db):`` for all calls in the block.
+        """
+        return Using(self, connection)
 
     def result(self, id: int) -> Result[Any]:
         """The handle of a task by its id, in any process."""

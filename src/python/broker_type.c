@@ -32,6 +32,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "guaco/using.h"
+
 typedef struct {
     PyObject_HEAD
     struct guaco_broker *broker; /* NULL once closed */
@@ -243,21 +245,27 @@ ids_to_list(const uint64_t *ids, const bool *existed, Py_ssize_t n)
 }
 
 PyDoc_STRVAR(broker_put_many_doc,
-             "put_many($self, tasks, /)\n--\n\n"
+             "put_many($self, tasks, connection=None, commits=False, /)\n"
+             "--\n\n"
              "Store a list of tasks (tuples of put's arguments), all or none,\n"
-             "1 to 10000 of them, and return their ids in order.");
+             "1 to 10000 of them, and return their ids in order.  Through a\n"
+             "sqlite3.Connection, if there is one, in its transaction; if it\n"
+             "has none, in one that is committed (commits) or left open.");
 
 static PyObject *
-broker_put_many(BrokerObject *self, PyObject *list)
+broker_put_many(BrokerObject *self, PyObject *args)
 {
+    PyObject *list, *connection = Py_None, *commits = Py_False;
     PyObject *result = NULL;
+    struct guaco_using use;
     struct guaco_error err = {0};
     struct guaco__task_list all;
 
-    if (!PyList_CheckExact(list)) {
-        PyErr_SetString(PyExc_TypeError, "put_many() takes a list");
+    if (!PyArg_ParseTuple(args, "O!|OO:put_many", &PyList_Type, &list,
+                          &connection, &commits) ||
+        (connection != Py_None &&
+         guaco__using_of(self->st, connection, commits, &use) < 0))
         return NULL;
-    }
     /* The slices borrow from the tuples: the list must not change. */
     PyObject *copy = PyList_GetSlice(list, 0, PyList_GET_SIZE(list));
     if (copy == NULL)
@@ -276,7 +284,9 @@ broker_put_many(BrokerObject *self, PyObject *list)
         goto out;
     int rc;
     Py_BEGIN_ALLOW_THREADS rc =
-        guaco_broker_put(broker, all.tasks, all.n, ids, &err);
+        connection == Py_None
+            ? guaco_broker_put(broker, all.tasks, all.n, ids, &err)
+            : guaco_using_put(broker, &use, all.tasks, all.n, ids, &err);
     Py_END_ALLOW_THREADS broker_leave(self);
     result = rc < 0 ? guaco_raise(self->st, rc, &err)
                     : ids_to_list(ids, all.existed, (Py_ssize_t)all.n);
@@ -710,7 +720,7 @@ broker_recurring(BrokerObject *self, PyObject *args)
 
 static PyMethodDef broker_methods[] = {
     {"put", FN(broker_put), METH_FASTCALL, broker_put_doc},
-    {"put_many", FN(broker_put_many), METH_O, broker_put_many_doc},
+    {"put_many", FN(broker_put_many), METH_VARARGS, broker_put_many_doc},
     {"put_async", FN(broker_put_async), METH_FASTCALL, broker_put_async_doc},
     {"read", FN(broker_read), METH_VARARGS, broker_read_doc},
     {"watch", FN(broker_watch), METH_VARARGS, broker_watch_doc},

@@ -80,6 +80,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(st->RunType);
     Py_VISIT(st->WorkerType);
     Py_VISIT(st->ProfileType);
+    Py_VISIT(st->ConnectionType);
     return guaco__py_board_traverse(st, visit, arg);
 }
 
@@ -100,6 +101,7 @@ module_clear(PyObject *module)
     Py_CLEAR(st->RunType);
     Py_CLEAR(st->WorkerType);
     Py_CLEAR(st->ProfileType);
+    Py_CLEAR(st->ConnectionType);
     guaco__py_board_clear(st);
 #define X(name) Py_CLEAR(st->str_##name);
     GUACO_PY_STRINGS(X)

@@ -28,6 +28,8 @@ struct guaco_state {
     PyTypeObject *RunType;
     PyTypeObject *WorkerType;
     PyTypeObject *ProfileType;
+    PyTypeObject *ConnectionType;  /* sqlite3's; NULL: not learnt yet */
+    Py_ssize_t connection_offset;  /* of the sqlite3 * in it */
     struct guaco__py_board *board; /* NULL: off */
 #define X(name) PyObject *str_##name;
     GUACO_PY_STRINGS(X)

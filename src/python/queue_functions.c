@@ -132,7 +132,8 @@ guaco__queue_types_add(PyObject *module, struct guaco_state *st)
         guaco__worker_type_add(module, st) < 0)
         return -1;
     if (PyModule_AddFunctions(module, guaco__steer_functions) < 0 ||
-        PyModule_AddFunctions(module, guaco__key_functions) < 0)
+        PyModule_AddFunctions(module, guaco__key_functions) < 0 ||
+        PyModule_AddFunctions(module, guaco__using_functions) < 0)
         return -1;
     return PyModule_AddFunctions(module, functions);
 }

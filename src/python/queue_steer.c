@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guaco/using.h"
+
 /* ---- tasks ------------------------------------------------------------- */
 
 PyDoc_STRVAR(task_cancel_doc,
@@ -62,21 +64,30 @@ task_members(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(ids_reserve_doc,
-             "ids_reserve($module, broker, n, /)\n--\n\n"
-             "The first of n ids that follow one another and are ours.");
+             "ids_reserve($module, broker, n, connection=None, commits=False,\n"
+             "            /)\n--\n\n"
+             "The first of n ids that follow one another and are ours; as\n"
+             "Broker.put_many.");
 
 static PyObject *
 ids_reserve(PyObject *module, PyObject *args)
 {
     struct guaco__call call;
-    PyObject *broker;
+    PyObject *broker, *connection = Py_None, *commits = Py_False;
+    struct guaco_using use;
     unsigned n;
 
-    if (!PyArg_ParseTuple(args, "OI:ids_reserve", &broker, &n) ||
+    if (!PyArg_ParseTuple(args, "OI|OO:ids_reserve", &broker, &n, &connection,
+                          &commits) ||
+        (connection != Py_None &&
+         guaco__using_of(guaco_state_of(module), connection, commits, &use) <
+             0) ||
         !guaco__call_begin(&call, module, broker))
         return NULL;
     uint64_t first = 0;
-    int rc = guaco_broker_reserve(call.open, n, &first, &call.err);
+    int rc = connection == Py_None
+                 ? guaco_broker_reserve(call.open, n, &first, &call.err)
+                 : guaco_using_reserve(call.open, &use, n, &first, &call.err);
     if (!guaco__call_end(&call, rc))
         return NULL;
     return PyLong_FromUnsignedLongLong(first);

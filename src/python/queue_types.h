@@ -192,6 +192,14 @@ struct guaco_run;
 PyObject *
 guaco__run_new(struct guaco_state *st, PyObject *worker, struct guaco_run *run);
 
+/* ---- using_connection.c ---- */
+
+/* The connection of one of sqlite3's; -1 with an exception. */
+struct guaco_using;
+int guaco__using_of(const struct guaco_state *st, PyObject *connection,
+                    PyObject *commits, struct guaco_using *use);
+extern PyMethodDef guaco__using_functions[];
+
 /* ---- queue_steer.c, queue_keys.c: functions that take a Broker ---- */
 
 extern PyMethodDef guaco__steer_functions[];

@@ -13,6 +13,10 @@
  *                    retry_delay_ms: int = -1,
  *                    follow: tuple[tuple, ...] | None = None,
  *                    pass_on: bool = False, /) -> bool: ...
+ *         def complete(self, connection: sqlite3.Connection, commits: bool,
+ *                      body: bytes | None, follow: tuple[tuple, ...] | None,
+ *                      /) -> None: ...
+ *         completion: int
  *
  * Threads: one thread at a time runs it; the GIL guards `run`, which is NULL
  * once finish() was called and means nothing once the worker is closed.
@@ -20,6 +24,7 @@
 
 #include "queue_types.h"
 
+#include "guaco/using.h"
 #include "guaco/worker.h"
 
 typedef struct {
@@ -242,6 +247,54 @@ outcome_of(PyObject *const *args, Py_ssize_t nargs,
     return 0;
 }
 
+PyDoc_STRVAR(run_complete_doc,
+             "complete($self, connection, commits, body, follow, /)\n--\n\n"
+             "Write through a sqlite3.Connection, in its transaction, that\n"
+             "the run is done, with finish()'s arguments; finish() is still\n"
+             "to be called.");
+
+static PyObject *
+run_complete(RunObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct guaco_outcome outcome = {.retry_delay_ms = -1};
+    struct guaco__task_list follow = {0};
+    struct guaco_run *run = self->run;
+    struct guaco_error err = {0};
+    struct guaco_using use;
+    PyObject *kind = PyLong_FromLong(GUACO_OUTCOME_DONE);
+    PyObject *no_delay = PyLong_FromLong(-1);
+    int rc = -1;
+
+    if (kind == NULL || no_delay == NULL || run_get(self) == NULL)
+        goto out;
+    if (nargs != 4) {
+        PyErr_SetString(PyExc_TypeError, "complete() takes 4 arguments");
+        goto out;
+    }
+    PyObject *const given[5] = {kind, args[2], no_delay, args[3],
+                                args[3] == Py_None ? Py_False : Py_True};
+    rc = guaco__using_of(self->st, args[0], args[1], &use);
+    if (rc == 0)
+        rc = outcome_of(given, 5, &outcome, &follow);
+    if (rc < 0)
+        goto out;
+    Py_BEGIN_ALLOW_THREADS rc = guaco_using_finish(run, &use, &outcome, &err);
+    Py_END_ALLOW_THREADS if (rc < 0) guaco_raise(self->st, rc, &err);
+out:
+    guaco__task_list_release(&follow);
+    Py_XDECREF(kind);
+    Py_XDECREF(no_delay);
+    return rc < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+run_get_completion(RunObject *self, void *Py_UNUSED(closure))
+{
+    const struct guaco_run *run = run_get(self);
+
+    return run == NULL ? NULL : PyLong_FromLong(guaco_using_state(run));
+}
+
 static PyObject *
 run_finish(RunObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -312,6 +365,8 @@ static PyGetSetDef run_attributes[] = {
     {"body", (getter)run_get_body, NULL, "The arguments' bytes.", NULL},
     {"interrupted", (getter)run_get_interrupted, NULL,
      "Whether it was told to end.", NULL},
+    {"completion", (getter)run_get_completion, NULL,
+     "What became of complete(): a guaco_using_state.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -319,6 +374,8 @@ static PyMethodDef run_methods[] = {
     {"remaining_ms", (PyCFunction)run_remaining_ms, METH_NOARGS,
      "remaining_ms($self, /)\n--\n\nTo its timeout; None without one."},
     {"event", (PyCFunction)run_event, METH_O, run_event_doc},
+    {"complete", (PyCFunction)(void (*)(void))run_complete, METH_FASTCALL,
+     run_complete_doc},
     {"finish", (PyCFunction)(void (*)(void))run_finish, METH_FASTCALL,
      run_finish_doc},
     {NULL, NULL, 0, NULL},

@@ -7,6 +7,7 @@
 #include "envelope.h"
 #include "remote_link.h"
 #include "url.h"
+#include "using.h"
 #include "watch.h"
 
 /* Every store in this build.  The one place that names them: adding a store is
@@ -89,8 +90,12 @@ guaco_broker_open(struct guaco_broker **out, const char *url,
     if (broker == NULL)
         return guaco_fail(err, GUACO_E_NOMEM, 0, "a broker");
 
-    int rc = open_store(&broker->store, url, err);
+    broker->desk = guaco__desk_new(broker);
+    int rc = broker->desk == NULL ? guaco_fail(err, GUACO_E_NOMEM, 0, "a desk")
+                                  : open_store(&broker->store, url, err);
     if (rc != GUACO_OK) {
+        if (broker->desk != NULL)
+            guaco__desk_unref(broker->desk);
         free(broker);
         return rc;
     }
@@ -113,6 +118,7 @@ guaco_broker_close(struct guaco_broker *broker)
         return;
     guaco__front_disown(broker, broker->session);
     guaco__hub_stop(broker);
+    guaco__desk_close(broker->desk);
     assert(broker->first == NULL);
     broker->store->ops->close(broker->store);
     free(broker->store->touched.topics);
@@ -141,6 +147,14 @@ int
 guaco_broker_put(struct guaco_broker *broker, const struct guaco_task *tasks,
                  size_t n, uint64_t *ids, struct guaco_error *err)
 {
+    return guaco__broker_put(broker, NULL, tasks, n, ids, err);
+}
+
+int
+guaco__broker_put(struct guaco_broker *broker, const struct guaco_using *how,
+                  const struct guaco_task *tasks, size_t n, uint64_t *ids,
+                  struct guaco_error *err)
+{
     struct guaco__puts puts;
     int rc = guaco__puts_init(&puts, tasks, n, false, err);
 
@@ -150,7 +164,7 @@ guaco_broker_put(struct guaco_broker *broker, const struct guaco_task *tasks,
                            .put = {.tasks = puts.items, .n = puts.n}};
     rc = guaco__front_allows_puts(broker, &puts, err);
     if (rc == GUACO_OK)
-        rc = guaco__front_run_one(broker, &op, err);
+        rc = guaco__front_run_by(broker, how, &op, err);
     for (size_t i = 0; rc == GUACO_OK && i < n; i++) {
         assert(puts.items[i].id != 0);
         ids[i] = puts.items[i].id;

@@ -486,6 +486,7 @@ guaco__topic_owner(uint64_t owner)
 uint64_t guaco__topic_key(struct guaco_slice key);
 
 struct guaco__store;
+struct guaco__use;
 
 /* What a committed batch made ready, for the front to wake the right ones. */
 struct guaco__ready {
@@ -525,6 +526,13 @@ struct guaco__store_ops {
      * deadline_ns, then GUACO_E_TIMEOUT.  Fills store->touched. */
     int (*run)(struct guaco__store *store, struct guaco__op **ops, size_t n,
                uint64_t deadline_ns, struct guaco_error *err);
+
+    /* Do `op`, as run does, through a connection of the caller's, in its
+     * transaction; guaco/using.h has the errors.  From any thread, also while
+     * run is running. */
+    int (*run_using)(struct guaco__store *store, const struct guaco__use *use,
+                     struct guaco__op *op, uint64_t deadline_ns,
+                     struct guaco_error *err);
 
     /* Unix time in ms, and its own CLOCK_BOOTTIME in ms for intervals. */
     int64_t (*now_ms)(const struct guaco__store *store);
@@ -573,6 +581,9 @@ guaco__touched_due(struct guaco__touched *touched, int64_t due_ms)
     if (due_ms < touched->due_ms)
         touched->due_ms = due_ms;
 }
+
+/* Whether it may change something. */
+bool guaco__op_is_write(const struct guaco__op *op);
 
 /* Free what `op` gave out, as when its transaction failed. */
 void guaco__op_take_back(struct guaco__op *op);

@@ -5,6 +5,7 @@
 
 #include "base/rand.h"
 #include "memory_int.h"
+#include "using.h"
 
 #define MAP_CAP (1u << 28) /* tasks, results, keys of each kind */
 
@@ -256,6 +257,7 @@ const struct guaco__store_ops guaco__store_memory = {
     .pause = memory_pause,
     .resume = memory_pause,
     .run = memory_run,
+    .run_using = guaco__store_no_using,
     .now_ms = memory_now_ms,
     .listen = memory_listen,
     .ring = memory_ring,

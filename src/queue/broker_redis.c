@@ -8,6 +8,7 @@
 
 #include "base/rand.h"
 #include "redis_int.h"
+#include "using.h"
 
 #define ARGS_MAX   (512u << 20) /* bytes of one call */
 #define KEEP_BYTES (4u << 20)   /* of a buffer between two batches */
@@ -399,6 +400,7 @@ const struct guaco__store_ops guaco__store_redis = {
     .pause = guaco__redis_pause,
     .resume = guaco__redis_resume,
     .run = redis_run,
+    .run_using = guaco__store_no_using,
     .now_ms = redis_now_ms,
     .listen = guaco__redis_listen,
     .ring = guaco__redis_ring,

@@ -24,6 +24,7 @@
 #include "base/map.h"
 #include "os/clock.h"
 #include "remote_link.h"
+#include "using.h"
 
 #define WAIT_MS      10000u
 #define TOPICS_MAX   65536u
@@ -552,6 +553,7 @@ const struct guaco__store_ops guaco__store_remote = {
     .pause = remote_pause,
     .resume = remote_pause,
     .run = remote_run,
+    .run_using = guaco__store_no_using,
     .now_ms = remote_now_ms,
     .listen = remote_listen,
     .ring = remote_ring,

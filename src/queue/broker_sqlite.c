@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "sqlite_int.h"
+#include "using.h"
 
 /* Pages in the log at which the one who holds the lock checkpoints: a longer
  * log is slower to search, a shorter one is synced more often. */
@@ -57,8 +58,8 @@ sqlite_open(struct guaco__store *store, const char *rest,
     return GUACO_OK;
 }
 
-static void
-close_statements(struct sqlite_store *self)
+void
+guaco__sqlite_close_statements(struct sqlite_store *self)
 {
     for (size_t i = 0; i < SQL_COUNT; i++) {
         (void)sqlite3_finalize(self->statements[i]);
@@ -74,7 +75,7 @@ sqlite_pause(struct guaco__store *store)
 
     if (self->db == NULL)
         return;
-    close_statements(self);
+    guaco__sqlite_close_statements(self);
     (void)sqlite3_db_config(self->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1,
                             NULL);
     (void)sqlite3_close(self->db);
@@ -98,7 +99,7 @@ sqlite_close(struct guaco__store *store)
     struct sqlite_store *self = self_of(store);
     uint64_t deadline_ns = guaco__clock_mono_ns() + 2000000000u;
 
-    close_statements(self);
+    guaco__sqlite_close_statements(self);
     /* The last one to close checkpoints, which needs the lock; if it cannot be
      * had, the log stays for the next one. */
     bool is_locked =
@@ -116,43 +117,6 @@ sqlite_close(struct guaco__store *store)
 
 /* ---- ops ---- */
 
-static bool
-is_write(const struct guaco__op *op)
-{
-    switch (op->kind) {
-    case GUACO__OP_OWNER_LIST:
-    case GUACO__OP_RECUR_LIST:
-    case GUACO__OP_STATS:
-    case GUACO__OP_KEY_LIST:
-    case GUACO__OP_LIST: return false;
-    case GUACO__OP_KEY: return op->key.verb != GUACO__KEY_GET;
-    case GUACO__OP_READ: return op->read.take;
-    case GUACO__OP_PUT:
-    case GUACO__OP_CLAIM:
-    case GUACO__OP_FINISH:
-    case GUACO__OP_RELEASE:
-    case GUACO__OP_EVENT:
-    case GUACO__OP_OWNER_OPEN:
-    case GUACO__OP_OWNER_RENEW:
-    case GUACO__OP_OWNER_REAP:
-    case GUACO__OP_PROMOTE:
-    case GUACO__OP_SWEEP:
-    case GUACO__OP_RECUR_SET:
-    case GUACO__OP_TICK:
-    case GUACO__OP_PURGE:
-    case GUACO__OP_REPLAY:
-    case GUACO__OP_IDS:
-    case GUACO__OP_CANCEL:
-    case GUACO__OP_PAUSE:
-    case GUACO__OP_REVOKE:
-    case GUACO__OP_LOCK:
-    case GUACO__OP_RECUR_PUT:
-    case GUACO__OP_RECUR_DROP:
-    case GUACO__OP_RECUR_PAUSE: break;
-    }
-    return true;
-}
-
 /* Side by side: by a block of their own, if the present one is too short. */
 static int
 give_ids(struct sqlite_store *self, struct guaco__op_ids *ids)
@@ -168,8 +132,8 @@ give_ids(struct sqlite_store *self, struct guaco__op_ids *ids)
     return rc;
 }
 
-static int
-run_op(struct sqlite_store *self, struct guaco__op *op)
+int
+guaco__sqlite_run_op(struct sqlite_store *self, struct guaco__op *op)
 {
     switch (op->kind) {
     case GUACO__OP_PUT:
@@ -229,7 +193,7 @@ static int
 run_ops(struct sqlite_store *self, struct guaco__op **ops, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        int rc = run_op(self, ops[i]);
+        int rc = guaco__sqlite_run_op(self, ops[i]);
         ops[i]->rc = rc;
         if (rc != GUACO_OK && !is_own(rc))
             return rc;
@@ -289,7 +253,7 @@ sqlite_run(struct guaco__store *store, struct guaco__op **ops, size_t n,
     bool writes = false;
 
     for (size_t i = 0; i < n; i++)
-        writes = is_write(ops[i]) || writes;
+        writes = guaco__op_is_write(ops[i]) || writes;
     int rc = resume(self, err);
     if (rc != GUACO_OK)
         return rc;
@@ -360,6 +324,7 @@ const struct guaco__store_ops guaco__store_sqlite = {
     .pause = sqlite_pause,
     .resume = sqlite_resume,
     .run = sqlite_run,
+    .run_using = guaco__sqlite_run_using,
     .now_ms = sqlite_now_ms,
     .listen = sqlite_listen,
     .ring = sqlite_ring,

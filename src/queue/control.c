@@ -15,13 +15,21 @@ int
 guaco_broker_reserve(struct guaco_broker *broker, uint32_t n, uint64_t *first,
                      struct guaco_error *err)
 {
+    return guaco__broker_reserve(broker, NULL, n, first, err);
+}
+
+int
+guaco__broker_reserve(struct guaco_broker *broker,
+                      const struct guaco_using *how, uint32_t n,
+                      uint64_t *first, struct guaco_error *err)
+{
     struct guaco__op op = {.kind = GUACO__OP_IDS, .ids = {.n = n}};
 
     *first = 0;
     if (n < 1 || n > IDS_MAX)
         return guaco_fail(err, GUACO_E_INVALID, 0, "%u ids, not 1 to %u", n,
                           IDS_MAX);
-    int rc = guaco__front_run_one(broker, &op, err);
+    int rc = guaco__front_run_by(broker, how, &op, err);
     if (rc == GUACO_OK)
         *first = op.ids.first;
     return rc;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "os/clock.h"
+#include "using.h"
 
 /* One caller's ops in the line; lives on that caller's stack. */
 struct guaco__batch {
@@ -113,10 +114,15 @@ static void
 announce_commit(struct guaco_broker *broker, struct guaco__op *const *ops,
                 size_t n)
 {
-    struct guaco__touched *touched = &broker->store->touched;
-
     for (size_t i = 0; i < n; i++)
         announce_op(broker, ops[i]);
+    guaco__front_announce(broker, &broker->store->touched);
+}
+
+void
+guaco__front_announce(struct guaco_broker *broker,
+                      struct guaco__touched *touched)
+{
     for (size_t i = 0; i < touched->topic_count; i++)
         announce_task(broker, touched->topics[i]);
     for (size_t i = 0; i < touched->n; i++) {
@@ -243,6 +249,15 @@ lead(struct guaco_broker *broker)
     pass_lead(broker);
 }
 
+static bool
+is_any_write(const struct guaco__op *ops, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (guaco__op_is_write(&ops[i]))
+            return true;
+    return false;
+}
+
 int
 guaco__front_run(struct guaco_broker *broker, struct guaco__op *ops, size_t n,
                  struct guaco_error *err)
@@ -251,6 +266,12 @@ guaco__front_run(struct guaco_broker *broker, struct guaco__op *ops, size_t n,
     assert(n <= GUACO__BATCH_OPS_MAX);
     struct guaco__batch self = {
         .ops = ops, .n = n, .changed = PTHREAD_COND_INITIALIZER};
+
+    if (guaco__desk_is_here(broker->desk) && is_any_write(ops, n))
+        return guaco_fail(err, GUACO_E_STATE, 0,
+                          "this thread has a transaction open in which it "
+                          "enqueued: this would wait for its end; enqueue in "
+                          "it, or commit or roll back first");
 
     pthread_mutex_lock(&broker->lock);
     if (broker->last != NULL)

@@ -44,6 +44,8 @@ struct guaco__listener {
 };
 
 struct guaco__batch;
+struct guaco__desk;
+struct guaco_using;
 struct guaco_watch;
 
 struct guaco__hub {
@@ -72,6 +74,7 @@ struct guaco_broker {
     struct guaco__list keepers;               /* ... for KEEPER */
     struct guaco__list tasks[GUACO__BUCKETS]; /* ... for TASK, by id */
     struct guaco__hub hub;
+    struct guaco__desk *desk;     /* of transactions that are their callers' */
     pthread_mutex_t session_lock; /* guards session; taken before lock */
     uint64_t session; /* this process as an owner of locks; 0: not yet */
 };
@@ -90,6 +93,15 @@ int guaco__front_run(struct guaco_broker *broker, struct guaco__op *ops,
 int guaco__front_run_one(struct guaco_broker *broker, struct guaco__op *op,
                          struct guaco_error *err);
 
+/* As above; `how`, if it is not NULL, is the connection that it goes through. */
+int
+guaco__front_run_by(struct guaco_broker *broker, const struct guaco_using *how,
+                    struct guaco__op *op, struct guaco_error *err);
+
+/* What was touched is committed: wake whom it concerns, and forget it. */
+void guaco__front_announce(struct guaco_broker *broker,
+                           struct guaco__touched *touched);
+
 /* Whether ops that failed so may be run once more: surely nothing of them
  * happened, and it need not be the store that is at fault. */
 bool guaco__front_may_repeat(int rc);
@@ -107,6 +119,15 @@ int guaco__front_allows_puts(const struct guaco_broker *broker,
 int guaco__front_owner(struct guaco_broker *broker, uint32_t lease_ms,
                        uint64_t *owner, struct guaco_error *err);
 void guaco__front_disown(struct guaco_broker *broker, uint64_t owner);
+
+/* guaco_broker_put and guaco_broker_reserve, by guaco__front_run_by. */
+int
+guaco__broker_put(struct guaco_broker *broker, const struct guaco_using *how,
+                  const struct guaco_task *tasks, size_t n, uint64_t *ids,
+                  struct guaco_error *err);
+int guaco__broker_reserve(struct guaco_broker *broker,
+                          const struct guaco_using *how, uint32_t n,
+                          uint64_t *first, struct guaco_error *err);
 
 /* 1 to GUACO_KEY_MAX bytes, or GUACO_E_INVALID. */
 int guaco__key_check(struct guaco_slice key, struct guaco_error *err);

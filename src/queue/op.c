@@ -65,3 +65,40 @@ guaco__op_take_back(struct guaco__op *op)
     case GUACO__OP_RECUR_PAUSE: break;
     }
 }
+
+bool
+guaco__op_is_write(const struct guaco__op *op)
+{
+    switch (op->kind) {
+    case GUACO__OP_OWNER_LIST:
+    case GUACO__OP_RECUR_LIST:
+    case GUACO__OP_STATS:
+    case GUACO__OP_KEY_LIST:
+    case GUACO__OP_LIST: return false;
+    case GUACO__OP_KEY: return op->key.verb != GUACO__KEY_GET;
+    case GUACO__OP_READ: return op->read.take;
+    case GUACO__OP_PUT:
+    case GUACO__OP_CLAIM:
+    case GUACO__OP_FINISH:
+    case GUACO__OP_RELEASE:
+    case GUACO__OP_EVENT:
+    case GUACO__OP_OWNER_OPEN:
+    case GUACO__OP_OWNER_RENEW:
+    case GUACO__OP_OWNER_REAP:
+    case GUACO__OP_PROMOTE:
+    case GUACO__OP_SWEEP:
+    case GUACO__OP_RECUR_SET:
+    case GUACO__OP_TICK:
+    case GUACO__OP_PURGE:
+    case GUACO__OP_REPLAY:
+    case GUACO__OP_IDS:
+    case GUACO__OP_CANCEL:
+    case GUACO__OP_PAUSE:
+    case GUACO__OP_REVOKE:
+    case GUACO__OP_LOCK:
+    case GUACO__OP_RECUR_PUT:
+    case GUACO__OP_RECUR_DROP:
+    case GUACO__OP_RECUR_PAUSE: break;
+    }
+    return true;
+}

@@ -120,12 +120,45 @@ guaco__sql_number(struct sqlite_store *self, enum sqlite_statement which, int n,
  * says up to where they may have been used, a block at a time. */
 #define ID_BLOCK 4096
 
+static uint64_t *
+next_of(struct sqlite_store *self)
+{
+    return self->host != NULL ? &self->next_id
+                              : guaco__bell_next_id(&self->bell);
+}
+
+static uint64_t *
+limit_of(struct sqlite_store *self)
+{
+    return self->host != NULL ? &self->limit_id
+                              : guaco__bell_limit_id(&self->bell);
+}
+
+/*
+ * Within a caller's transaction the board is not guarded by the commit lock but
+ * by SQLite's, since ids are only used by who holds that.  Nothing may be put
+ * on the board that a rollback would take out of the file.  So these come from
+ * the board's block, if the file knows of it, and else are for us alone.
+ */
+static bool
+take_from_board(struct sqlite_store *self, uint32_t n, uint64_t used)
+{
+    uint64_t *next = guaco__bell_next_id(&self->host->bell);
+    uint64_t limit = *guaco__bell_limit_id(&self->host->bell);
+
+    if (limit != used || *next < 1 || *next > limit || limit - *next < n)
+        return false;
+    self->next_id = *next;
+    self->limit_id = *next += n;
+    return true;
+}
+
 int
 guaco__sqlite_id_block(struct sqlite_store *self, uint32_t n)
 {
-    uint64_t *next = guaco__bell_next_id(&self->bell);
-    uint64_t *limit = guaco__bell_limit_id(&self->bell);
-    uint64_t most = n > ID_BLOCK ? n : ID_BLOCK;
+    uint64_t *next = next_of(self);
+    uint64_t *limit = limit_of(self);
+    uint64_t most = n > ID_BLOCK || self->host != NULL ? n : ID_BLOCK;
     int64_t used, fresh;
 
     if (*next <= *limit && *limit - *next >= n)
@@ -135,6 +168,8 @@ guaco__sqlite_id_block(struct sqlite_store *self, uint32_t n)
         return rc;
     if (used < 1 || (uint64_t)used > RANK_ID_MAX - most)
         return GUACO_E_IO; /* five years at 100,000 a second, or damage */
+    if (self->host != NULL && take_from_board(self, n, (uint64_t)used))
+        return GUACO_OK;
     fresh = used + (int64_t)most;
     rc = guaco__sql_exec(self, SQL_SEQUENCE_SET, 1, &fresh);
     if (rc != GUACO_OK)
@@ -147,7 +182,7 @@ guaco__sqlite_id_block(struct sqlite_store *self, uint32_t n)
 int
 guaco__sqlite_id(struct sqlite_store *self, uint64_t *id)
 {
-    uint64_t *next = guaco__bell_next_id(&self->bell);
+    uint64_t *next = next_of(self);
     int rc = guaco__sqlite_id_block(self, 1);
 
     if (rc != GUACO_OK)
@@ -156,6 +191,21 @@ guaco__sqlite_id(struct sqlite_store *self, uint64_t *id)
         return GUACO_E_IO; /* the board is damaged */
     *id = (*next)++;
     return GUACO_OK;
+}
+
+int
+guaco__sqlite_id_was_given(struct sqlite_store *self, uint64_t id,
+                           bool *was_given)
+{
+    struct sqlite_store *host = self->host != NULL ? self->host : self;
+    uint64_t next = *guaco__bell_next_id(&host->bell);
+    uint64_t limit = *guaco__bell_limit_id(&host->bell);
+    int64_t used = 0;
+    int rc = guaco__sql_number(self, SQL_SEQUENCE_GET, 0, NULL, 0, &used);
+
+    /* All of the file's but what is left of the board's block. */
+    *was_given = id < (uint64_t)used && !(id >= next && id < limit);
+    return rc;
 }
 
 /* ---- queues ---- */

@@ -79,7 +79,10 @@ struct sqlite_store {
     int64_t latest_ms;   /* that now_ms has been here; 0: pull wakes */
     int64_t kicks[SQLITE_KICKS_MAX]; /* lanes to let others run, see _claim */
     size_t kick_count;
-    bool is_full; /* synchronous=full */
+    bool is_full;               /* synchronous=full */
+    struct sqlite_store *host;  /* NULL, or this is a caller's connection and
+                                  the store is that: see sqlite_using.c */
+    uint64_t next_id, limit_id; /* ids of a caller's connection */
 };
 
 /* A task's row as it moves from table to table; the envelope points into the
@@ -112,6 +115,11 @@ struct sqlite_found {
     bool ruled;
     bool suspect; /* DELAYED, ASIDE */
 };
+
+/* ---- broker_sqlite.c ---- */
+/* Within a transaction: the op's own result, or what the file is ill with. */
+int guaco__sqlite_run_op(struct sqlite_store *self, struct guaco__op *op);
+void guaco__sqlite_close_statements(struct sqlite_store *self);
 
 /* ---- sqlite_base.c: statements and transactions ---- */
 
@@ -149,6 +157,9 @@ int guaco__sqlite_open_db(struct sqlite_store *self, struct guaco_error *err);
  * GUACO_E_LIMIT may be answered. */
 int guaco__sqlite_queue(struct sqlite_store *self, struct guaco_slice name,
                         bool make, int64_t *number);
+/* Whether an id came of guaco__sqlite_id, once. */
+int guaco__sqlite_id_was_given(struct sqlite_store *self, uint64_t id,
+                               bool *was_given);
 struct guaco_slice
 guaco__sqlite_queue_name(struct sqlite_store *self, int64_t number);
 int64_t guaco__rank(int64_t queue, int32_t priority, uint64_t id);

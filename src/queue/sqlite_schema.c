@@ -284,11 +284,25 @@ make_schema(struct sqlite_store *self, const char *path,
     return rc;
 }
 
+/* As all but the first find it: then nothing is written, and who has a
+ * transaction open on the file may open its queue too. */
+static bool
+is_prepared(struct sqlite_store *self)
+{
+    return ask(self,
+               "SELECT 1 FROM pragma_journal_mode WHERE journal_mode = 'wal'",
+               0) == 1 &&
+           ask(self, "SELECT value FROM guaco_meta WHERE name = 'version'",
+               0) == SQLITE_SCHEMA_VERSION;
+}
+
 /* Under the commit lock, so that two that open a new file at once agree. */
 static int
 prepare_file(struct sqlite_store *self, const struct location *location,
              struct guaco_error *err)
 {
+    if (is_prepared(self))
+        return GUACO_OK;
     uint64_t deadline_ns =
         guaco__clock_mono_ns() + (uint64_t)self->base.wait_ms * 1000000u;
     int rc = guaco__bell_lock(&self->bell, deadline_ns, err);

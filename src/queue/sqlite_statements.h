@@ -13,6 +13,8 @@
     X(QUEUE_ADD,                                                                        \
       "INSERT INTO guaco_queue(id, name, generation) VALUES(?1, ?2, 0)")                \
     X(SEQUENCE_GET, "SELECT value FROM guaco_meta WHERE name = 'sequence'")             \
+    X(SEQUENCE_TOUCH,                                                                   \
+      "UPDATE guaco_meta SET value = value WHERE name = 'sequence'")                    \
     X(SEQUENCE_SET,                                                                     \
       "UPDATE guaco_meta SET value = ?1 WHERE name = 'sequence'")                       \
     X(READY_ADD,                                                                        \

@@ -115,10 +115,13 @@ static int
 check_id(struct sqlite_store *self, uint64_t id)
 {
     struct sqlite_found found;
+    bool was_given;
+    int rc = guaco__sqlite_id_was_given(self, id, &was_given);
 
-    if (id >= *guaco__bell_next_id(&self->bell))
+    if (rc == GUACO_OK && !was_given)
         return GUACO_E_INVALID;
-    int rc = guaco__sqlite_find(self, id, &found);
+    if (rc == GUACO_OK)
+        rc = guaco__sqlite_find(self, id, &found);
     return rc != GUACO_OK || found.place == PLACE_NOWHERE ? rc : GUACO_E_EXISTS;
 }
 

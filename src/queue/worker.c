@@ -6,6 +6,7 @@
 
 #include "envelope.h"
 #include "os/clock.h"
+#include "using.h"
 #include "worker_int.h"
 
 #define SLOTS_MAX    4096u
@@ -538,8 +539,9 @@ guaco_run_event(struct guaco_run *run, struct guaco_slice body,
 
 /* ---- taking back ---- */
 
-static int
-check_outcome(const struct guaco_outcome *outcome, struct guaco_error *err)
+int
+guaco__outcome_check(const struct guaco_outcome *outcome,
+                     struct guaco_error *err)
 {
     if (outcome->kind < GUACO_OUTCOME_DONE ||
         outcome->kind > GUACO_OUTCOME_RELEASED)
@@ -590,11 +592,11 @@ pass_on(struct guaco__outcome *record, const struct guaco_outcome *outcome,
         first->rules = &none;
 }
 
-/* All that can fail of ending a run. */
-static int
-make_record(const struct guaco_run *run, const struct guaco_outcome *outcome,
-            const struct guaco__verdict *verdict, struct guaco__outcome **out,
-            struct guaco_error *err)
+int
+guaco__outcome_of(const struct guaco_run *run,
+                  const struct guaco_outcome *outcome,
+                  const struct guaco__verdict *verdict,
+                  struct guaco__outcome **out, struct guaco_error *err)
 {
     size_t bytes = verdict->ends && verdict->keep_body ? outcome->body.len : 0;
     struct guaco__outcome *record = guaco__outcome_new(bytes);
@@ -666,7 +668,7 @@ guaco_run_finish(struct guaco_run *run, const struct guaco_outcome *outcome,
 {
     struct guaco_worker *worker = run->worker;
     struct guaco__outcome *record = NULL;
-    int rc = check_outcome(outcome, err);
+    int rc = guaco__outcome_check(outcome, err);
 
     if (rc != GUACO_OK)
         return rc;
@@ -674,9 +676,10 @@ guaco_run_finish(struct guaco_run *run, const struct guaco_outcome *outcome,
     struct guaco__verdict verdict = guaco__worker_judge(
         worker, run, outcome, worker->options.result_bytes_max);
     pthread_mutex_unlock(&worker->lock);
-    rc = make_record(run, outcome, &verdict, &record, err);
+    rc = guaco__outcome_of(run, outcome, &verdict, &record, err);
     if (rc != GUACO_OK)
         return rc;
+    record->is_check = guaco_using_state(run) == GUACO_USING_COMMITTED;
     if (end != NULL)
         *end = verdict.ends ? GUACO_RUN_ENDED : GUACO_RUN_RETRIED;
 

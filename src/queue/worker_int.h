@@ -60,6 +60,7 @@ struct guaco_run {
     uint64_t begun_ns; /* handed out */
     void *data;
     char *envelope;
+    struct guaco__receipt *receipt; /* of guaco_using_finish, or NULL */
 };
 
 /* Something to store: an outcome, or an event. */
@@ -69,6 +70,7 @@ struct guaco__outcome {
     struct guaco__puts puts; /* of follow-ups */
     bool has_puts;
     bool passes_on;
+    bool is_check; /* the run was completed: this is to be refused */
     char bytes[];
 };
 
@@ -135,6 +137,15 @@ void
 guaco__worker_add(struct guaco_worker *worker, struct guaco__outcome *outcome);
 struct guaco__outcome *guaco__outcome_new(size_t bytes);
 void guaco__outcome_free(struct guaco__outcome *outcome);
+
+/* worker.c: what the caller says, or GUACO_E_INVALID; and all that can fail of
+ * ending a run with it, as something to store (but for its owner). */
+int guaco__outcome_check(const struct guaco_outcome *outcome,
+                         struct guaco_error *err);
+int guaco__outcome_of(const struct guaco_run *run,
+                      const struct guaco_outcome *outcome,
+                      const struct guaco__verdict *verdict,
+                      struct guaco__outcome **out, struct guaco_error *err);
 /* Put `run` back, or store its failure, without its runner. */
 void guaco__worker_give_up(struct guaco_worker *worker, struct guaco_run *run,
                            const struct guaco__verdict *verdict);

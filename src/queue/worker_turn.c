@@ -5,6 +5,7 @@
 
 #include "envelope.h"
 #include "os/clock.h"
+#include "using.h"
 #include "worker_int.h"
 
 /* ---- what is to be stored ---- */
@@ -19,6 +20,7 @@ guaco__outcome_new(size_t bytes)
         outcome->op = (struct guaco__op){0};
         outcome->has_puts = false;
         outcome->passes_on = false;
+        outcome->is_check = false;
     }
     return outcome;
 }
@@ -44,6 +46,7 @@ guaco__worker_add(struct guaco_worker *worker, struct guaco__outcome *outcome)
 void
 guaco__run_free(struct guaco_run *run)
 {
+    guaco__receipt_unref(run->receipt);
     free(run->envelope);
     free(run);
 }
@@ -293,9 +296,11 @@ settle_outcomes(struct guaco_worker *worker, struct turn *turn, int rc)
         }
         worker->outcome_count--;
         worker->event_count -= op->kind == GUACO__OP_EVENT;
-        worker->stats.lost += op->rc != GUACO_OK && op->kind != GUACO__OP_EVENT;
-        worker->stats.finished +=
-            op->rc == GUACO_OK && op->kind == GUACO__OP_FINISH;
+        worker->stats.lost += op->rc != GUACO_OK &&
+                              op->kind != GUACO__OP_EVENT && !outcome->is_check;
+        worker->stats.finished += op->rc == GUACO_OK
+                                      ? op->kind == GUACO__OP_FINISH
+                                      : outcome->is_check;
         worker->stats.retried +=
             op->rc == GUACO_OK && op->kind == GUACO__OP_RELEASE;
         guaco__outcome_free(outcome);

@@ -263,56 +263,6 @@ encode_dict(struct encoder *e, PyObject *value, unsigned depth)
     return seen == n ? 0 : fail_changed();
 }
 
-/* An item of a set: bytes [from, to) of the output. */
-struct span {
-    const char *at;
-    size_t len;
-};
-
-/* RFC 8949 section 4.2.1: bytewise lexicographic. */
-static int
-compare_spans(const void *a, const void *b)
-{
-    const struct span *x = a, *y = b;
-    int order = memcmp(x->at, y->at, x->len < y->len ? x->len : y->len);
-
-    if (order != 0)
-        return order;
-    return x->len < y->len ? -1 : x->len > y->len;
-}
-
-/* Put the items of the output, which begin at `from` and end at ends[i], in
- * order. */
-static int
-sort_items(struct encoder *e, size_t from, const size_t *ends, Py_ssize_t n)
-{
-    size_t len = e->out.len - from;
-    char *out = guaco__buf_data(&e->out) + from;
-    struct span *spans = PyMem_New(struct span, n);
-    char *copy = PyMem_Malloc(len);
-    int rc = -1;
-
-    if (spans == NULL || copy == NULL) {
-        PyErr_NoMemory();
-        goto out;
-    }
-    memcpy(copy, out, len);
-    for (Py_ssize_t i = 0; i < n; i++) {
-        size_t start = i == 0 ? 0 : ends[i - 1] - from;
-        spans[i] = (struct span){copy + start, ends[i] - from - start};
-    }
-    qsort(spans, (size_t)n, sizeof *spans, compare_spans);
-    for (Py_ssize_t i = 0; i < n; i++) {
-        memcpy(out, spans[i].at, spans[i].len);
-        out += spans[i].len;
-    }
-    rc = 0;
-out:
-    PyMem_Free(copy);
-    PyMem_Free(spans);
-    return rc;
-}
-
 /* The items of a set as they come; ends[i] is where each ends. */
 static int
 encode_members(struct encoder *e, PyObject *value, size_t *ends, unsigned depth)
@@ -354,14 +304,18 @@ encode_set(struct encoder *e, PyObject *value, unsigned depth)
         return rc;
 
     size_t from = e->out.len;
-    size_t *ends = PyMem_New(size_t, n);
+    size_t *ends = PyMem_New(size_t, (size_t)n);
     if (ends == NULL) {
         PyErr_NoMemory();
         return -1;
     }
     rc = encode_members(e, value, ends, depth);
-    if (rc == 0 && n > 1)
-        rc = sort_items(e, from, ends, n);
+    if (rc == 0 && n > 1 &&
+        guaco__items_sort(guaco__buf_data(&e->out), from, ends, (size_t)n) !=
+            GUACO_OK) {
+        PyErr_NoMemory();
+        rc = -1;
+    }
     PyMem_Free(ends);
     return rc;
 }

@@ -23,6 +23,12 @@ guaco__no_keywords(const char *name, PyObject *kwargs)
     return false;
 }
 
+/* ---- codec_order.c ---- */
+
+/* Put n items in the order of their bytes: they stand one after the other from
+ * data + from, and end at data + ends[i].  0, or GUACO_E_NOMEM. */
+int guaco__items_sort(char *data, size_t from, const size_t *ends, size_t n);
+
 /* ---- mailbox_type.c ---- */
 
 /*

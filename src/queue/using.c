@@ -236,7 +236,7 @@ guaco_using_finish(struct guaco_run *run, const struct guaco_using *use,
     struct guaco_broker *broker = run->worker->broker;
     struct guaco__verdict verdict;
     struct guaco__outcome *record;
-    uint64_t owner;
+    uint64_t owner = 0;
     int rc = check_done(run, outcome, &verdict, &owner, err);
 
     if (rc == GUACO_OK)

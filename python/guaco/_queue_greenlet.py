@@ -123,7 +123,7 @@ class GreenletWorkers(Workers):
     def _done(self, run_id: int, greenlet: Any) -> None:
         if self._running.get(run_id) is greenlet:
             del self._running[run_id]
-            self._runs.pop(run_id, None)
+            self._tell_ended(len(self._runs.pop(run_id, ())))
         self.box.ring()  # there is a slot, or nothing is left
 
     def _await(self, coroutine: Coroutine[Any, Any, Any]) -> Any:

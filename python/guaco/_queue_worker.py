@@ -147,6 +147,7 @@ class Seat:
             self._run = None
             self._together = []
             _core.board_set(IDLE, "", 0)
+            self.workers._tell_ended(len(runs))
 
     def _await(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on this thread's loop."""
@@ -237,6 +238,8 @@ class Workers:
         self.is_draining = False
         self.kill_grace_ms = 0  # the engine's own
         self.prefetch = PREFETCH if self.batch == 1 else 0
+        self.on_runs: Callable[[int], None] | None = None
+        """Told how many runs have ended, by whichever thread ran them."""
         self.worker: Worker
         self._old: list[Worker] = []
         self._wants_ready = False
@@ -271,6 +274,10 @@ class Workers:
         if not self.is_draining:
             self._old.append(self.worker)
             self.worker = self._new_worker()
+
+    def _tell_ended(self, runs: int) -> None:
+        if self.on_runs is not None:
+            self.on_runs(runs)
 
     def start(self, *, keeper: bool = True, periodic: bool = True) -> None:
         """Begin to run tasks."""
@@ -549,7 +556,7 @@ class AsyncWorkers(Workers):
 
     def _done(self, run_id: int, task: asyncio.Task[None]) -> None:
         self._running.pop(run_id, None)
-        self._runs.pop(run_id, None)
+        self._tell_ended(len(self._runs.pop(run_id, ())))
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("task %d", run_id, exc_info=exc)
         self._pump()

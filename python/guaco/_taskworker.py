@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import random
 import selectors
 import signal
 import socket
@@ -111,6 +112,12 @@ class TaskWorker:
         self._periodic = bool(options.get("periodic", True))
         self._level = str(options.get("log_level") or "info")
         self._app_dir = str(options.get("app_dir") or ".")
+        most = int(options.get("max_tasks") or 0)
+        if most:
+            most += random.randint(0, int(options.get("max_tasks_jitter") or 0))
+        self._most = most
+        self._ran = 0
+        self._count_lock = threading.Lock()
         self._workers: list[Workers] = []
         self._ended = threading.Event()
         self._wake_in, self._wake_out = socket.socketpair()
@@ -166,6 +173,8 @@ class TaskWorker:
             workers = open_workers(queue, count, kind, exit_when_stuck=True)
             if workers.batch == 1:
                 workers.prefetch = self._prefetch
+            if self._most:
+                workers.on_runs = self._count_runs
             self._workers.append(workers)
             if on_main and isinstance(workers, ThreadWorkers):
                 workers.open_here()
@@ -173,6 +182,15 @@ class TaskWorker:
                 workers.start(keeper=False, periodic=False)
         threading.Thread(target=self._control, name="guaco-control", daemon=True).start()
         return queues
+
+    def _count_runs(self, runs: int) -> None:
+        """After --max-tasks this process is to be replaced."""
+        with self._count_lock:
+            before = self._ran
+            self._ran += runs
+            is_full = before < self._most <= self._ran
+        if is_full:
+            self._send("exhausted")
 
     # ---- the control thread ----
 

@@ -27,7 +27,6 @@
 #include "base/json.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "base/rand.h"
 #include "os/clock.h"
 #include "os/log_fd.h"
 #include "os/meter.h"
@@ -260,16 +259,6 @@ take_number(const struct guest *g, const char *name, uint64_t otherwise)
     return value < 0 ? otherwise : (uint64_t)value;
 }
 
-/* A number up to `most`, for workers that shall not all be replaced at once. */
-static uint64_t
-take_chance(uint64_t most)
-{
-    struct guaco__rand rand;
-
-    guaco__rand_init(&rand, guaco__clock_mono_ns() ^ (uint64_t)getpid());
-    return guaco__rand_below(&rand, most + 1);
-}
-
 static void
 take_limits(const struct guest *g, struct guaco__server_limits *l)
 {
@@ -285,10 +274,7 @@ take_limits(const struct guest *g, struct guaco__server_limits *l)
     l->concurrency_max = (uint32_t)take_number(g, "limit_concurrency", 0);
     l->connections_max =
         (uint32_t)take_number(g, "limit_connections", l->connections_max);
-    l->requests_max = take_number(g, "limit_max_requests", 0);
-    if (l->requests_max > 0)
-        l->requests_max +=
-            take_chance(take_number(g, "limit_max_requests_jitter", 0));
+    l->requests_max = guest_limit(g->options, "limit_max_requests");
     l->keep_alive_max =
         (uint32_t)take_number(g, "limit_keep_alive_requests", 0);
     l->head_bytes_max = take_number(g, "limit_head_bytes", l->head_bytes_max);

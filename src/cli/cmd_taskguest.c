@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,8 @@ struct task_guest {
     struct guaco_worker *worker;
     struct seat *seats;
     unsigned seat_count;
+    uint64_t runs_max; /* then another process takes over; 0: never */
+    _Atomic uint64_t runs;
 };
 
 /* A thread that runs one task at a time.  `lock` guards `run`, which is NULL
@@ -265,6 +268,8 @@ run_one(struct seat *seat, struct guaco_run *run)
     };
     finish(seat, &outcome);
     free(own.body);
+    if (atomic_fetch_add(&g->runs, 1) + 1 == g->runs_max)
+        guest_send(g->channel, "exhausted", NULL);
 }
 
 static void *
@@ -456,6 +461,7 @@ read_hello(struct task_guest *g, struct guaco_error *err)
     g->seat_count = n < 1                      ? 1
                     : n > (int64_t)THREADS_MAX ? THREADS_MAX
                                                : (unsigned)n;
+    g->runs_max = guest_limit(g->options, "max_tasks");
     int level =
         guaco__log_level_find(guaco__json_text(g->options, "log_level", ""));
     if (level >= 0)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/rand.h"
 #include "os/clock.h"
 #include "os/proc.h"
 #include "run/channel.h"
@@ -95,6 +96,22 @@ guest_seconds(const struct guaco__json *options, const char *name,
     if (value != NULL && value->type == GUACO__JSON_REAL)
         return value->as.real;
     return otherwise;
+}
+
+uint64_t
+guest_limit(const struct guaco__json *options, const char *name)
+{
+    struct guaco__rand rand;
+    char jitter_name[64];
+    int64_t most = guaco__json_int(options, name, 0);
+
+    (void)snprintf(jitter_name, sizeof jitter_name, "%s_jitter", name);
+    int64_t jitter = guaco__json_int(options, jitter_name, 0);
+    if (most <= 0)
+        return 0;
+    guaco__rand_init(&rand, guaco__clock_mono_ns() ^ (uint64_t)getpid());
+    return (uint64_t)most +
+           guaco__rand_below(&rand, jitter > 0 ? (uint64_t)jitter + 1 : 1);
 }
 
 /* Unix time in ms at which the parent was started; 0: unknown. */

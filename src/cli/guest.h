@@ -25,6 +25,10 @@ void guest_send_queue(int channel, const char *queue, const char *url);
 double guest_seconds(const struct guaco__json *options, const char *name,
                      double otherwise);
 
+/* The number `name` among the options, 0 if there is none, and by chance up to
+ * name_jitter more: workers shall not all be replaced at once. */
+uint64_t guest_limit(const struct guaco__json *options, const char *name);
+
 /* A number for what is deployed, which later starts and reloads have greater:
  * GUACO_DEPLOYMENT, or when the supervisor was started (Unix time in ms) and
  * its count of reloads.  As python/guaco/_taskworker.py has it. */

@@ -31,6 +31,7 @@
 #define U "uvicorn"
 #define G "gunicorn"
 #define H "huey_consumer"
+#define C "celery"
 
 /* clang-format off */
 const struct guaco__option_alias guaco__alias_table[] = {
@@ -118,6 +119,9 @@ const struct guaco__option_alias guaco__alias_table[] = {
           "a dead worker is seen at once", H),
     NOTED("flush-locks", 'f', GUACO__WORK, NULL,
           "a lock ends with the process that holds it", H),
+
+    /* ---- celery ---- */
+    SAME("max-tasks-per-child", 0, GUACO__WORK | GUACO__UP, "max-tasks", C),
 };
 /* clang-format on */
 

@@ -264,6 +264,11 @@ const struct guaco__option guaco__option_table[] = {
     COUNT("limit-max-requests-jitter", WEB, "N", "0", 0, 1000000000000,
           "up to so many more, by chance, so that not all are replaced at "
           "once"),
+    COUNT("max-tasks", TASK, "N", "0", 0, 1000000000000,
+          "tasks after which a worker is replaced; 0: never"),
+    COUNT("max-tasks-jitter", TASK, "N", "0", 0, 1000000000000,
+          "up to so many more, by chance, so that not all are replaced at "
+          "once"),
     BYTES("worker-max-rss", TREE, "0", 0, 1024 * GIB,
           "of memory with which a worker is replaced; 0: never"),
     COUNT("limit-keep-alive-requests", WEB, "N", "0", 0, 1000000000,

@@ -289,13 +289,16 @@ guaco__slot_renew(struct slot *slot, enum renewal why)
         [RENEWAL_LIFETIME] = "is as old as --worker-lifetime",
     };
     char name[64];
+    const char *reason = why == RENEWAL_REQUESTS && slot->role == ROLE_TASKS
+                             ? "has run its number of tasks"
+                             : reasons[why];
 
-    assert(reasons[why] != NULL);
+    assert(reason != NULL);
     if (slot->now == NULL || slot->wants_renewal)
         return;
     guaco__worker_name(slot->now, name);
     guaco__log(slot->tree->log, GUACO_LOG_INFO, "supervisor",
-               "%s %s; it is replaced", name, reasons[why]);
+               "%s %s; it is replaced", name, reason);
     slot->wants_renewal = true;
     slot->renewal = why;
     guaco__tree_replace(slot->tree);

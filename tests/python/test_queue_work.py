@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import struct
 import sys
 import time
@@ -162,6 +163,40 @@ def test_a_process_worker_is_interrupted_by_a_signal(
     with pytest.raises(TaskException, match="TaskTimeout"):
         get(getattr(work.app, name)())
     assert get(work.app.add(1, 1)) == 2
+    assert program.stop() == 0
+
+
+@KINDS
+def test_a_worker_that_ran_its_number_of_tasks_is_replaced(
+    work: Work, kind: str
+) -> None:
+    program = work("-w", "1", "-k", kind, "--max-tasks", "3")
+    first = get(work.app.hold(0))
+    assert [get(work.app.add(i, 1)) for i in range(2)] == [1, 2]
+    program.read_until("has run its number of tasks; it is replaced")
+    deadline = time.monotonic() + 20
+    while (later := get(work.app.hold(0)))[0] == first[0]:
+        assert time.monotonic() < deadline
+    assert later[1] == 1
+    assert program.stop() == 0
+    assert "unexpectedly" not in program.output
+
+
+def test_the_name_of_celery_is_taken(work: Work) -> None:
+    program = work("-w", "1", "--max-tasks-per-child", "1", "--max-tasks-jitter", "2")
+    for i in range(5):
+        assert get(work.app.add(i, 1)) == i + 1
+    program.read_until("has run its number of tasks; it is replaced")
+    assert program.stop() == 0
+
+
+def test_the_health_of_task_workers_is_told(work: Work, tmp_path: pathlib.Path) -> None:
+    program = work("-w", "1", "--admin", f"unix:{tmp_path}/admin")
+    for path in ("/-/live", "/-/ready", "/-/startup"):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(f"{tmp_path}/admin")
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
     assert program.stop() == 0
 
 

@@ -54,6 +54,17 @@ def declare(queue: guaco.Queue, name: str, **settings: Any) -> Any:
     return queue.task(name=own, **settings)(task)
 
 
+def test_a_worker_in_c_is_replaced_after_its_number_of_tasks(
+    queue: guaco.Queue, work: Callable[..., Program]
+) -> None:
+    program = work("-w", "1", "--max-tasks", "2")
+    add = declare(queue, "tasks.add")
+    for i in range(5):
+        assert add(i, 1)(blocking=True, timeout=DEADLINE_S) == i + 1
+    program.read_until("has run its number of tasks; it is replaced")
+    assert program.stop() == 0
+
+
 def test_python_calls_and_c_runs(queue: guaco.Queue, work: Callable[..., Program]) -> None:
     program = work("-w", "2")
     add, greet = declare(queue, "tasks.add"), declare(queue, "tasks.greet")

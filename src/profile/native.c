@@ -10,7 +10,7 @@
 #include "os/file.h"
 #include "unwind.h"
 
-#define COPY_MAX  ((size_t)512 << 10) /* of a stack; the root is cut */
+#define COPY_MAX  ((size_t)8 << 20) /* of a stack; the root is cut */
 #define COPY_STEP ((size_t)16 << 10)
 #define COPY_SPAN ((size_t)64 << 10) /* of one whose end is not known */
 #define RED_ZONE  128u               /* in use below the stack pointer */
@@ -130,7 +130,7 @@ copy_stack(struct guaco__native *self, struct guaco__stack_copy *copy)
 
     if (end != 0 && end - at < len)
         len = (size_t)(end - at);
-    *copy = (struct guaco__stack_copy){at, self->copy, 0};
+    *copy = (struct guaco__stack_copy){at, self->copy, 0, end};
     /* Spans end at pages, since one that is half there is not copied. */
     for (size_t from = 0; from < len; count++) {
         size_t step = COPY_STEP - (size_t)((at + from) % COPY_STEP);

@@ -5,9 +5,10 @@
  * A thread's stack with its C frames in it.
  *
  * The thread is stopped, its Python stack is read once more, its registers and
- * the used part of its C stack are copied, and it runs on, some ten microseconds
- * later.  All else is done with the copies.  Other threads are not stopped, and
- * the time of a stop does not depend on how deep the stack is but for its copy.
+ * the used part of its C stack are copied, and it runs on: 80 to 100 us later,
+ * most of them for the two switches, and 360 us with 800 KiB of stack.  All else
+ * is done with the copies: 200 us of CPU a sample, 1.3 ms with 1000 C frames.
+ * Other threads are not stopped.
  *
  * Threads: none; all calls by the thread that made it.
  */

@@ -110,6 +110,8 @@ read_word(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *word, void *ctx)
         memcpy(word, self->copy->at + at, 8);
         return true;
     }
+    if (address >= self->copy->address && address < self->copy->end)
+        return false;
     return guaco__vmem_word(self->memory, address, word) == GUACO_OK;
 }
 

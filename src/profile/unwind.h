@@ -25,11 +25,13 @@
 
 struct guaco__unwinder;
 
-/* A copy of a thread's stack: `len` bytes that were at `address`. */
+/* A copy of a thread's stack: `len` bytes that were at `address`.  What is left
+ * of it up to `end` (0: not known) was not copied and is not read later. */
 struct guaco__stack_copy {
     uint64_t address;
     const char *at;
     size_t len;
+    uint64_t end;
 };
 
 struct guaco__native_stack {

@@ -209,11 +209,11 @@ def test_chrome_events_open_and_close(exe, some_python, target, tmp_path):
 PHASES = """
 import time
 def first():
-    end = time.process_time() + 0.3
-    while time.process_time() < end: pass
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end: pass
 def second():
-    end = time.process_time() + 0.3
-    while time.process_time() < end: pass
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end: pass
 first(); second(); first()
 """
 

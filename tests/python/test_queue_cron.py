@@ -11,7 +11,7 @@ import pytest
 
 import guaco
 from conftest import Program
-from deadline import DEADLINE_S
+from deadline import DEADLINE_S, wait_gone
 
 APP = """
 import guaco
@@ -85,22 +85,13 @@ def test_a_timeout_takes_the_command_and_its_children(
 ) -> None:
     pids = tmp_path / "pids"
     slow = queue.command(
-        "slow", f"sleep 1000 & echo $! $$ > {pids}; wait", timeout=0.5
+        "slow", f"sleep 1000 & echo $! $$ > {pids}; wait", timeout=2
     )
     queue.start(workers=1, kind=kind)  # type: ignore[arg-type]
     with pytest.raises(guaco.TaskException, match="TaskTimeout"):
         slow()(blocking=True, timeout=DEADLINE_S)
     for pid in pids.read_text().split():
-        assert not is_running(int(pid))
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-    return stat.rpartition(")")[2].split()[0] != "Z"
+        wait_gone(int(pid))
 
 
 @pytest.mark.parametrize("command", [[], [1], ["a", None], None])

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import Program
-from deadline import DEADLINE_S
+from deadline import DEADLINE_S, wait_gone
 from test_queue_run import fresh_app, get
 
 from guaco.queue import Queue, TaskDead, TaskException
@@ -139,19 +139,8 @@ def test_a_child_that_returns_from_a_task_ends(work: Work, kind: str) -> None:
     assert get(work.app.add(1, 2)) == 3  # and the parents work on
     for parent, child in first:
         assert parent != child
-        deadline = time.monotonic() + DEADLINE_S
-        while is_running(child):
-            assert time.monotonic() < deadline, "it stayed behind"
-            time.sleep(0.01)
+        wait_gone(child)
     assert program.stop() == 0
-
-
-def is_running(pid: int) -> bool:
-    try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.parametrize("name", ["spin", "doze"])

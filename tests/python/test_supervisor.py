@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Program
-from deadline import DEADLINE_S
+from deadline import DEADLINE_S, wait_gone
 
 Start = Callable[..., Program]
 
@@ -70,16 +70,6 @@ def until(condition: Callable[[], object], what: str) -> None:
     end = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < end, what
-
-
-def wait_gone(pid: int) -> None:
-    """Wait for the end of a process that is not our child."""
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    with os.fdopen(fd):
-        assert select.select([fd], [], [], DEADLINE_S)[0], f"{pid} lives on"
 
 
 def test_a_worker_gets_its_options_and_sockets(serve: Start) -> None:

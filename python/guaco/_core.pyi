@@ -525,6 +525,9 @@ def board_open(tracer: int, /) -> None:
     """From now on show a profiler what this process does, and let process
     ``tracer`` and its children read its memory (0: those who may anyway)."""
 
+def own_pid() -> int:
+    """os.getpid() without the system call."""
+
 def board_is_open() -> bool:
     """Whether anything is shown."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from guaco import _queue_signals as signals
 from guaco import trace
-from guaco._core import PayloadError
+from guaco._core import PayloadError, own_pid
 from guaco._queue_compose import apply_extra
 from guaco._queue_errors import (
     CancelExecution,
@@ -370,11 +370,11 @@ def perform(
 def in_this_process(function: Callable[..., Any], *args: Any) -> Any:
     """Call function.  A child that it forked ends where it would come back:
     it has the worker's stack, but not its other threads."""
-    pid = os.getpid()
+    pid = own_pid()
     try:
         return function(*args)
     finally:
-        if os.getpid() != pid:
+        if own_pid() != pid:
             os._exit(EXIT_CHILD)
 
 

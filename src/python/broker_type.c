@@ -80,7 +80,7 @@ broker_end(BrokerObject *self)
 
     assert(self->users == 0);
     self->broker = NULL;
-    if (broker == NULL || self->owner != getpid())
+    if (broker == NULL || self->owner != guaco__own_pid_get(&self->st->own_pid))
         return;
     Py_BEGIN_ALLOW_THREADS guaco_broker_close(broker);
     Py_END_ALLOW_THREADS
@@ -93,7 +93,7 @@ broker_enter(BrokerObject *self)
         PyErr_SetString(self->st->Error, "the queue's store is closed");
         return NULL;
     }
-    if (self->owner != getpid()) {
+    if (self->owner != guaco__own_pid_get(&self->st->own_pid)) {
         PyErr_SetString(self->st->Error, "another process opened this store");
         return NULL;
     }
@@ -129,7 +129,9 @@ guaco__broker_leave(PyObject *value)
 bool
 guaco__broker_is_ours(PyObject *value)
 {
-    return ((BrokerObject *)value)->owner == getpid();
+    const BrokerObject *self = (const BrokerObject *)value;
+
+    return self->owner == guaco__own_pid_get(&self->st->own_pid);
 }
 
 static PyObject *

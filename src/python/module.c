@@ -46,6 +46,7 @@ module_exec(PyObject *module)
         return -1;
     if (PyModule_AddObjectRef(module, "Error", st->Error) < 0)
         return -1;
+    guaco__own_pid_open(&st->own_pid);
     if (guaco__queue_types_add(module, st) < 0)
         return -1;
     if (guaco__loop_state_init(module, st) < 0)
@@ -113,6 +114,7 @@ static void
 module_free(void *module)
 {
     module_clear(module);
+    guaco__own_pid_close(&guaco_state_of(module)->own_pid);
 }
 
 static PyModuleDef_Slot module_slots[] = {

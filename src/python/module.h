@@ -10,6 +10,7 @@
 #include "guaco/error.h"
 #include "gateway.h"
 #include "loop_state.h"
+#include "os/own_pid.h"
 
 /* Every name that the C code looks up, interned once per interpreter. */
 #define GUACO_PY_STRINGS(X) X(send) X(route) X(path)
@@ -31,6 +32,7 @@ struct guaco_state {
     PyTypeObject *ConnectionType;  /* sqlite3's; NULL: not learnt yet */
     Py_ssize_t connection_offset;  /* of the sqlite3 * in it */
     struct guaco__py_board *board; /* NULL: off */
+    struct guaco__own_pid own_pid;
 #define X(name) PyObject *str_##name;
     GUACO_PY_STRINGS(X)
 #undef X

@@ -112,10 +112,19 @@ interrupt_thread(PyObject *Py_UNUSED(module), PyObject *args)
                            PyThreadState_SetAsyncExc(thread_id, exception) > 0);
 }
 
+static PyObject *
+own_pid(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromLong(
+        guaco__own_pid_get(&guaco_state_of(module)->own_pid));
+}
+
 static PyMethodDef functions[] = {
     {"crontab_spec", crontab_spec, METH_VARARGS, crontab_spec_doc},
     {"schedule_next", schedule_next, METH_VARARGS, schedule_next_doc},
     {"interrupt_thread", interrupt_thread, METH_VARARGS, interrupt_thread_doc},
+    {"own_pid", own_pid, METH_NOARGS,
+     "own_pid($module, /)\n--\n\nos.getpid() without the system call."},
     {NULL, NULL, 0, NULL},
 };
 

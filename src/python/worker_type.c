@@ -160,7 +160,8 @@ worker_end(WorkerObject *self)
     struct guaco_worker *worker = self->worker;
 
     self->worker = NULL;
-    if (worker != NULL && self->owner == getpid()) {
+    if (worker != NULL &&
+        self->owner == guaco__own_pid_get(&self->st->own_pid)) {
         Py_BEGIN_ALLOW_THREADS guaco_worker_close(worker);
         Py_END_ALLOW_THREADS
     }
@@ -175,13 +176,15 @@ guaco__worker_is_open(PyObject *worker)
 {
     const WorkerObject *self = (const WorkerObject *)worker;
 
-    return self->worker != NULL && self->owner == getpid();
+    return self->worker != NULL &&
+           self->owner == guaco__own_pid_get(&self->st->own_pid);
 }
 
 static struct guaco_worker *
 worker_enter(WorkerObject *self)
 {
-    if (self->worker == NULL || self->owner != getpid()) {
+    if (self->worker == NULL ||
+        self->owner != guaco__own_pid_get(&self->st->own_pid)) {
         PyErr_SetString(self->st->Error, "the worker is closed");
         return NULL;
     }

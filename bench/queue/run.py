@@ -50,7 +50,7 @@ class System:
     store: str  # "sqlite", "sqlite-full" or "redis"
     packages: tuple[str, ...] = ()
 
-    def worker(self, python: Path | str, guaco: str, workers: int) -> list[str]:
+    def worker(self, python: Path | str, guaco: str, workers: int, url: str) -> list[str]:
         bin_ = Path(python).parent
         return {
             "app_guaco": [guaco, "work", "app_guaco:queue", "-w", str(workers), "--python", str(python)],
@@ -58,6 +58,10 @@ class System:
             "app_celery": [str(bin_ / "celery"), "-A", "app_celery", "worker", "-c", str(workers), "-l", "error",
                            "--without-gossip", "--without-mingle"],
             "app_dramatiq": [str(bin_ / "dramatiq"), "app_dramatiq", "-p", "1", "-t", str(workers)],
+            "app_rq": [str(bin_ / "rq"), "worker-pool", "-n", str(workers), "-u", url, "-q",
+                       "-w", "rq.worker.SimpleWorker"],
+            "app_taskiq": [str(bin_ / "taskiq"), "worker", "app_taskiq:broker", "-w", "1",
+                           "--max-threadpool-threads", str(workers), "--log-level", "ERROR"],
         }[self.app]
 
 
@@ -70,6 +74,8 @@ SYSTEMS = [
     System("Huey 3.5, Redis", "app_huey", "redis", ("huey==3.5.4", "redis")),
     System("Celery 5.7, Redis", "app_celery", "redis", ("celery[redis]==5.7.0", "packaging")),
     System("Dramatiq 2.2, Redis", "app_dramatiq", "redis", ("dramatiq==2.2.1", "redis")),
+    System("RQ 3, Redis, no fork", "app_rq", "redis", ("rq>=3,<4",)),
+    System("Taskiq 0.13, Redis streams", "app_taskiq", "redis", ("taskiq~=0.13.0", "taskiq-redis")),
 ]
 
 
@@ -141,7 +147,7 @@ def jobs(system: System, python: Path | str, guaco: str, count: int, workers: in
         out = Path(folder) / "out"
         env = environment(url, out)
         made = produce(python, system.app, env, "jobs", count)
-        with worker(system.worker(python, guaco, workers), env) as process:
+        with worker(system.worker(python, guaco, workers, url), env) as process:
             first = wait_for(out, "first", 1, 60)[0]
             before = cpu_ns(process.pid)
             last = wait_for(out, "last", 1, 300)[0]
@@ -153,7 +159,7 @@ def latency(system: System, python: Path | str, guaco: str, count: int, gap: flo
     with tempfile.TemporaryDirectory() as folder, store(system.store, Path(folder)) as url:
         out = Path(folder) / "out"
         env = environment(url, out)
-        with worker(system.worker(python, guaco, 1), env):
+        with worker(system.worker(python, guaco, 1, url), env):
             produce(python, system.app, env, "latency", 3, 0.1)
             wait_for(out, "latency", 3, 60)
             produce(python, system.app, env, "latency", count, gap)

@@ -58,7 +58,7 @@ struct guaco_worker_calls {
 
 /*
  * `prefetch`: while runs are short beside what a claim costs, more tasks are
- * claimed than there are free slots, so many as begin within about a
+ * claimed than there are free slots, so many as begin within half a
  * millisecond (on a store with slow round trips, within two of these), at most
  * `prefetch`.  They are not hoarded: what was not begun in time, since a run
  * before it is long, goes back within some 10 ms, at draining at once.  Not for

@@ -8,7 +8,7 @@
  * trip) for each.  A worker that ends a run each `gap` may claim as many more
  * tasks as it begins within the budget: PACE_BUDGET_NS, or the time of two
  * turns where these are slow.  So long runs claim nothing ahead, and what is
- * claimed ahead of short ones waits about a millisecond.
+ * claimed ahead of short ones waits about half a millisecond.
  *
  * The next run may be a long one all the same: what was claimed ahead and is
  * not begun after `hold` is to be given back, for others may be idle.

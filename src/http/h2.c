@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "h2_drain.h"
 #include "h2_frames.h"
 #include "h2_head.h"
 
@@ -26,6 +27,7 @@ struct guaco__h2 {
     uint8_t *ids;
     struct guaco__h2_head head; /* of the request that is being read */
     struct guaco__h2_frames frames;
+    struct guaco__h2_drains drains;
     bool has_failed;
     bool goaway_is_left; /* made by hand, to be sent */
     int failure;         /* what a callback could not return */
@@ -139,6 +141,7 @@ on_close(nghttp2_session *session, int32_t id, uint32_t code, void *ctx)
     void *stream = stream_of(h2, id);
 
     (void)session;
+    guaco__h2_drains_remove(&h2->drains, (uint32_t)id);
     if (stream != NULL)
         h2->ops->closed(h2->ctx, stream, code);
     return 0;
@@ -263,6 +266,26 @@ on_send_body(nghttp2_session *session, nghttp2_frame *frame,
     return rc < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
+/* A request was answered, and goes on: the rest of it is nobody's. */
+static void
+drain(struct guaco__h2 *h2, int32_t id)
+{
+    void *stream = stream_of(h2, id);
+    int32_t window =
+        nghttp2_session_get_stream_local_window_size(h2->session, id);
+    uint32_t victim = (uint32_t)id;
+
+    if (stream != NULL && window > 0 &&
+        h2->ops->left(h2->ctx, stream) <= (uint64_t)window) {
+        victim = guaco__h2_drains_add(&h2->drains, h2->limits, victim,
+                                      h2->frames.now_ms);
+        nghttp2_session_set_stream_user_data(h2->session, id, NULL);
+        h2->ops->closed(h2->ctx, stream, NGHTTP2_NO_ERROR);
+    }
+    if (victim != 0)
+        guaco__h2_reset(h2, victim, NGHTTP2_NO_ERROR);
+}
+
 /* After a frame of ours: a request of which the rest is not wanted any more,
  * and streams that the client made us break off. */
 static int
@@ -277,8 +300,7 @@ on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
     if (frame->hd.type == NGHTTP2_RST_STREAM)
         guaco__h2_frames_reset(&h2->frames, (uint32_t)id);
     if (is_end && nghttp2_session_get_stream_remote_close(session, id) == 0)
-        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id,
-                                  NGHTTP2_NO_ERROR);
+        drain(h2, id);
     if (frame->hd.type == NGHTTP2_RST_STREAM &&
         frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
         frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR &&
@@ -398,6 +420,7 @@ guaco__h2_free(struct guaco__h2 *h2)
         return;
     nghttp2_session_del(h2->session);
     guaco__h2_head_release(&h2->head);
+    guaco__h2_drains_release(&h2->drains);
     free(h2);
 }
 
@@ -466,9 +489,15 @@ give_data(struct guaco__h2 *h2, struct guaco__h2_event *event)
     event->data = h2->data;
     event->stream = stream_of(h2, h2->data_id);
     h2->data.len = 0;
-    if (event->stream == NULL)
-        guaco__h2_consume(h2, event->id, event->data.len);
-    return event->stream != NULL;
+    if (event->stream != NULL)
+        return true;
+    /* one window is not opened again, the connection's is */
+    nghttp2_session_consume_connection(h2->session, event->data.len);
+    if (nghttp2_session_get_stream_local_window_size(h2->session,
+                                                     (int32_t)event->id) <= 0 &&
+        guaco__h2_drains_remove(&h2->drains, event->id))
+        guaco__h2_reset(h2, event->id, GUACO__H2_NO_ERROR);
+    return false;
 }
 
 static bool
@@ -614,6 +643,12 @@ guaco__h2_is_over(const struct guaco__h2 *h2)
         return !h2->goaway_is_left;
     return nghttp2_session_want_read(h2->session) == 0 &&
            nghttp2_session_want_write(h2->session) == 0;
+}
+
+bool
+guaco__h2_is_draining(const struct guaco__h2 *h2)
+{
+    return h2->drains.count > 0;
 }
 
 bool

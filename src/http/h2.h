@@ -3,9 +3,9 @@
 
 /*
  * The server's end of one HTTP/2 connection (RFC 9113), over nghttp2: bytes in,
- * events out; answers in, bytes out.  No socket and no clock.  nghttp2 keeps the states of streams, HPACK and flow control, and
- * refuses what RFC 9113 8 says must be refused; here are what it leaves open:
- * the rules that a request shares with HTTP/1, and limits on what costs us work
+ * events out; answers in, bytes out.  No socket and no clock.  nghttp2 keeps the
+ * states of streams, HPACK and flow control, and refuses what RFC 9113 8 says
+ * must be refused; here are what it leaves open: the rules that a request shares with HTTP/1, and limits on what costs us work
  * and a client nothing.
  *
  * The ops are called from within guaco__h2_next() and guaco__h2_send() alone;
@@ -78,9 +78,12 @@ struct guaco__h2_event {
 };
 
 struct guaco__h2_ops {
-    /* A stream that was attached is no more; told once, last. */
+    /* A stream that was attached is no more, or its answer was sent in full and
+     * the rest of the request is not wanted; told once, last. */
     void (*closed)(void *ctx, void *stream, uint32_t code);
     void (*pending)(void *ctx, void *stream, struct guaco__h2_body *body);
+    /* What of its request is still to come; UINT64_MAX: nobody knows. */
+    uint64_t (*left)(void *ctx, const void *stream);
     /* Send a frame's head and `len` bytes of what is at hand.  Returns 0,
      * GUACO_E_AGAIN (later: nothing was taken), GUACO_E_IO (the stream can only
      * be broken off) or GUACO_E_NOMEM. */
@@ -130,6 +133,9 @@ bool guaco__h2_wants_send(const struct guaco__h2 *h2);
 
 /* Nothing more can come of it: both sides are done. */
 bool guaco__h2_is_over(const struct guaco__h2 *h2);
+
+/* The rest of an answered request is being read away. */
+bool guaco__h2_is_draining(const struct guaco__h2 *h2);
 
 /* A client is in the midst of its preface or of a head. */
 bool guaco__h2_is_in_head(const struct guaco__h2 *h2);

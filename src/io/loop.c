@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #include "os/clock.h"
@@ -147,6 +148,22 @@ guaco__loop_attach(struct guaco__loop *loop)
     beat(loop); /* the host may have to wait for its lock */
     if (loop->host.after_wait != NULL)
         loop->host.after_wait(loop->host.ctx);
+}
+
+short
+guaco__loop_poll(struct guaco__loop *loop, int fd, short events, int timeout_ms)
+{
+    const struct guaco__loop_host *host = &loop->host;
+    struct pollfd wait = {.fd = fd, .events = events};
+    int count;
+
+    assert(!loop->is_detached);
+    if (host->before_wait != NULL)
+        host->before_wait(host->ctx);
+    count = poll(&wait, 1, timeout_ms);
+    if (host->after_wait != NULL)
+        host->after_wait(host->ctx);
+    return count > 0 ? wait.revents : 0;
 }
 
 /* Set libuv's one timer to the earliest deadline, rounded up to its

@@ -73,6 +73,15 @@ struct guaco__loop_host {
 void guaco__loop_set_host(struct guaco__loop *loop,
                           const struct guaco__loop_host *host);
 
+/*
+ * Block in the midst of a callback until one of poll(2)'s `events` of `fd` or an
+ * error has come, a signal, or timeout_ms; the host is told as of any wait, so
+ * that its other threads go on, and nothing else of the loop does.  Returns what
+ * has come, 0 for nothing.
+ */
+short guaco__loop_poll(struct guaco__loop *loop, int fd, short events,
+                       int timeout_ms);
+
 /* ---- the pulse ---- */
 
 /* Told when the loop goes on (after each wait, and in each turn that does not

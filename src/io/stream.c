@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/list.h"
+#include "io/loop.h"
 #include "io/stream_int.h"
 #include "io/tls_int.h"
 #include "os/clock.h"
@@ -512,15 +513,14 @@ guaco__stream_flush(struct guaco__stream *stream)
 }
 
 int
-guaco__stream_wait(struct guaco__stream *stream, size_t low_bytes,
-                   uint32_t timeout_ms)
+guaco__stream_wait(struct guaco__stream *stream, struct guaco__loop *loop,
+                   size_t low_bytes, uint32_t timeout_ms)
 {
     uint64_t end_ns = guaco__clock_mono_ns() + timeout_ms * UINT64_C(1000000);
 
     for (;;) {
         int rc = guaco__stream_flush(stream);
         uint64_t now_ns = guaco__clock_mono_ns();
-        struct pollfd wait = {.fd = stream->fd, .events = POLLOUT};
 
         if (rc != GUACO_E_AGAIN)
             return rc;
@@ -529,6 +529,7 @@ guaco__stream_wait(struct guaco__stream *stream, size_t low_bytes,
         if (now_ns >= end_ns)
             return GUACO_E_TIMEOUT;
         /* rounded up: a wait of 0 ms would spin */
-        poll(&wait, 1, (int)((end_ns - now_ns + 999999) / 1000000));
+        guaco__loop_poll(loop, stream->fd, POLLOUT,
+                         (int)((end_ns - now_ns + 999999) / 1000000));
     }
 }

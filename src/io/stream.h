@@ -159,8 +159,8 @@ int guaco__stream_flush(struct guaco__stream *stream);
 
 /* Flush until at most low_bytes are queued, blocking the thread for at most
  * timeout_ms.  Returns 0, GUACO_E_TIMEOUT or GUACO_E_CLOSED. */
-int guaco__stream_wait(struct guaco__stream *stream, size_t low_bytes,
-                       uint32_t timeout_ms);
+int guaco__stream_wait(struct guaco__stream *stream, struct guaco__loop *loop,
+                       size_t low_bytes, uint32_t timeout_ms);
 
 /* Tell the peer that nothing more will come; what is queued must be out. */
 void guaco__stream_shutdown(struct guaco__stream *stream);

@@ -24,6 +24,7 @@ struct guaco__guest {
     PyObject_HEAD
     struct guaco_state *st;
     struct guaco__loop *loop; /* NULL once closed */
+    PyThreadState *detached;  /* in the midst of a wait */
     PyObject *host;
     PyObject *owner;
     PyObject *on_queued; /* methods of this object, bound once; NULL once
@@ -108,6 +109,24 @@ set_timer(struct guaco__guest *guest, uint64_t due_ns)
 }
 
 /* ---- turns -------------------------------------------------------------- */
+
+/* The guest itself never waits, but an application may in the midst of a turn. */
+static void
+on_before_wait(void *ctx)
+{
+    struct guaco__guest *guest = ctx;
+
+    guest->detached = PyEval_SaveThread();
+}
+
+static void
+on_after_wait(void *ctx)
+{
+    struct guaco__guest *guest = ctx;
+
+    PyEval_RestoreThread(guest->detached);
+    guest->detached = NULL;
+}
 
 /* When the next is due. */
 static uint64_t
@@ -324,6 +343,11 @@ guaco__guest_new(struct guaco_state *st, PyObject *host, PyObject *owner)
     int rc = guaco__loop_new(&guest->loop, &err);
     if (rc < 0)
         guaco_raise(st, rc, &err);
+    else
+        guaco__loop_set_host(guest->loop, &(struct guaco__loop_host){
+                                              .before_wait = on_before_wait,
+                                              .after_wait = on_after_wait,
+                                              .ctx = guest});
     if (rc < 0 || set_trap(guest) < 0 || attach(guest) < 0) {
         guaco__guest_close(guest);
         return NULL;

@@ -2,8 +2,8 @@
 #define GUACO__SERVER_CONN_H
 
 /*
- * One HTTP/1 connection.  guaco__conn_run() is the only place that moves it
- * from state to state; reading its switch is reading its life:
+ * One connection.  guaco__conn_run() moves it from state to state; reading the
+ * switch at the end of conn_step.c is reading its life:
  *
  *   (PROXY) -> (HANDSHAKE) -> HEAD          a load balancer's word, TLS
  *   HEAD -> EXCHANGE -> HEAD ...            requests, one after another

@@ -27,6 +27,8 @@ settle_h2(struct guaco__conn *c)
         set_deadline(c, GUACO__DEADLINE_DRAIN, false);
     else if (c->h2->stream_count > 0)
         guaco__deadline_clear(&c->deadline);
+    else if (c->h2->is_final) /* a client has its answers and still sends */
+        set_deadline(c, GUACO__DEADLINE_LINGER, false);
     else
         set_deadline(c, GUACO__DEADLINE_IDLE, false);
 }

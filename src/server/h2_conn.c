@@ -52,6 +52,19 @@ on_pending(void *ctx, void *of, struct guaco__h2_body *body)
     body->trailer_count = stream->trailers.count;
 }
 
+static uint64_t
+on_left(void *ctx, const void *of)
+{
+    const struct guaco__h2_stream *stream = of;
+    int64_t body_bytes = stream->x->request.body_bytes;
+
+    (void)ctx;
+    if (body_bytes < 0 || stream->x->socket != NULL ||
+        (uint64_t)body_bytes < stream->body_bytes)
+        return UINT64_MAX;
+    return (uint64_t)body_bytes - stream->body_bytes;
+}
+
 /* After bytes have left the stream's queue. */
 static void
 note_progress(struct guaco__h2_stream *stream)
@@ -93,6 +106,7 @@ on_send(void *ctx, void *of, const unsigned char head[GUACO__H2_FRAME_HEAD],
 static const struct guaco__h2_ops codec_ops = {
     .closed = on_closed,
     .pending = on_pending,
+    .left = on_left,
     .send = on_send,
 };
 
@@ -176,7 +190,7 @@ await_body(struct guaco__exchange *x)
 {
     struct guaco__server *server = x->server;
 
-    if (x->socket != NULL)
+    if (x->socket != NULL || x->h2->is_held)
         return;
     if (x->body_is_done || x->expects_continue || guaco__request_is_full(x))
         guaco__deadline_clear(&x->h2->deadline);
@@ -273,6 +287,13 @@ on_data(struct guaco__conn *c, const struct guaco__h2_event *event)
         feed_socket(stream, event->data);
         return;
     }
+    if (stream->is_held) {
+        guaco__h2_consume(c->h2->codec, stream->id, event->data.len);
+        if (stream->body_bytes - stream->held_at_bytes >
+            c->server->options.limits.drain_bytes_max)
+            guaco__h2_let_go(x);
+        return;
+    }
     if (stream->body_bytes > c->server->http_limits.body_bytes) {
         guaco__h2_consume(c->h2->codec, stream->id, event->data.len);
         guaco__h2_fail(x, GUACO_GONE_LIMIT, 413);
@@ -289,7 +310,9 @@ on_end(const struct guaco__h2_event *event)
     struct guaco__h2_stream *stream = event->stream;
 
     stream->is_eof = true;
-    if (stream->x->socket == NULL)
+    if (stream->is_held)
+        guaco__h2_let_go(stream->x);
+    else if (stream->x->socket == NULL)
         tell_end(stream->x);
     else
         guaco__h2_set_ready(stream);
@@ -463,7 +486,8 @@ guaco__h2_run(struct guaco__conn *c, struct guaco__input *in)
         guaco__h2_end(c, GUACO_GONE_CLIENT, GUACO__H2_NO_ERROR);
         return false;
     }
-    return !(h2->is_final && h2->stream_count == 0);
+    return !(h2->is_final && h2->stream_count == 0 &&
+             !guaco__h2_is_draining(h2->codec));
 }
 
 /* ---- life ---- */
@@ -543,6 +567,10 @@ guaco__h2_expired(struct guaco__deadline *deadline,
     struct guaco__h2_stream *stream = (void *)((char *)deadline - offset);
     struct guaco__exchange *x = stream->x;
 
+    if (kind == GUACO__DEADLINE_STREAM_LINGER) {
+        guaco__h2_let_go(x);
+        return;
+    }
     x->server->stats.timeouts++;
     if (kind == GUACO__DEADLINE_STREAM_BODY) {
         guaco__h2_fail(x, GUACO_GONE_TIMEOUT, 408);

@@ -7,8 +7,8 @@
  *
  * A run reads what came, lets the codec tell it, tells applications what has
  * drained, and fills the connection's queue from the streams' as far as the
- * client takes it.  An exchange ends when its stream does, which is when its
- * end was sent and the request's was received.
+ * client takes it.  An exchange ends with its answer; what of its request still
+ * comes then is read away by the codec.
  *
  *   open -> (drain: GOAWAY as a warning, drain_ms, GOAWAY for good)
  *        -> no stream is left -> CLOSING
@@ -58,6 +58,9 @@ void guaco__h2_refuse_more(struct guaco__conn *conn);
 /* A deadline of kind STREAM_* of one of the streams is over. */
 void guaco__h2_expired(struct guaco__deadline *deadline,
                        enum guaco__deadline_kind kind);
+
+/* Send an answer that was held until its request has ended, if this is one. */
+void guaco__h2_let_go(struct guaco__exchange *x);
 
 /* Look at the stream in the next run. */
 void guaco__h2_set_ready(struct guaco__h2_stream *stream);

@@ -31,10 +31,13 @@ struct guaco__h2_stream {
     struct guaco__h2_draft trailers;
     struct guaco__h2_node *first;
     struct guaco__h2_node *last;
-    size_t out_bytes; /* in the queue */
-    bool has_copied;  /* a node of the arena is in use */
-    bool is_finished; /* nothing will be queued any more */
-    bool is_closed;   /* the codec is done with it */
+    size_t out_bytes;       /* in the queue */
+    bool has_copied;        /* a node of the arena is in use */
+    bool is_finished;       /* nothing will be queued any more */
+    bool is_closed;         /* the codec is done with it */
+    bool is_held;           /* the answer waits for the request's end */
+    bool has_body;          /* of a held one */
+    uint64_t held_at_bytes; /* body_bytes at that time */
     uint32_t closed_code;
 
     struct guaco__buf in; /* of a WebSocket: bytes that were not used yet */

@@ -179,6 +179,7 @@ set_timeouts(struct guaco__server *server)
     lengths_ms[GUACO__DEADLINE_WS_CLOSE] = l->ws_close_ms;
     lengths_ms[GUACO__DEADLINE_STREAM_BODY] = l->body_ms;
     lengths_ms[GUACO__DEADLINE_STREAM_SEND] = l->send_ms;
+    lengths_ms[GUACO__DEADLINE_STREAM_LINGER] = l->linger_ms;
     lengths_ms[GUACO__DEADLINE_STREAM_WS_PING] = l->ws_ping_interval_ms;
     lengths_ms[GUACO__DEADLINE_STREAM_WS_PONG] = l->ws_ping_timeout_ms;
     lengths_ms[GUACO__DEADLINE_STREAM_WS_CLOSE] = l->ws_close_ms;

@@ -183,8 +183,9 @@ flush(struct guaco__exchange *x)
 static int
 wait_low(struct guaco__exchange *x, uint32_t timeout_ms)
 {
-    return guaco__stream_wait(
-        &x->conn->stream, x->server->options.limits.out_low_bytes, timeout_ms);
+    return guaco__stream_wait(&x->conn->stream, x->server->loop,
+                              x->server->options.limits.out_low_bytes,
+                              timeout_ms);
 }
 
 /* The window is what was told and not consumed: request.c counts it. */

@@ -18,6 +18,51 @@ codec_of(const struct guaco__exchange *x)
 /* ---- the head ---- */
 
 static int
+send_head(struct guaco__exchange *x, bool is_last)
+{
+    struct guaco__h2_stream *stream = x->h2;
+
+    return guaco__h2_head(codec_of(x), stream->id, stream->head.fields,
+                          stream->head.count, is_last);
+}
+
+/* The rest of the request is little, and the client is not waiting for us. */
+static bool
+is_too_early(const struct guaco__exchange *x)
+{
+    const struct guaco__server_limits *limits = &x->server->options.limits;
+
+    return x->request.body_bytes != 0 && !x->body_is_done &&
+           !x->expects_continue && x->socket == NULL && !x->h2->is_closed &&
+           limits->linger_ms > 0 &&
+           (x->request.body_bytes < 0 ||
+            (uint64_t)x->request.body_bytes - x->h2->body_bytes <=
+                limits->drain_bytes_max);
+}
+
+/*
+ * An answer that is whole before its request is: clients in wide use (curl
+ * before 8) fail, or wait for ever, when they hear its end in the midst of their
+ * upload.  It is held while the rest is read away, as HTTP/1 reads it away
+ * behind the answer: up to drain_bytes_max, for linger_ms at most.
+ */
+static void
+hold(struct guaco__exchange *x, bool is_last)
+{
+    struct guaco__h2_stream *stream = x->h2;
+
+    stream->is_held = true;
+    stream->has_body = !is_last;
+    stream->held_at_bytes = stream->body_bytes;
+    guaco__deadline_set(&x->server->deadlines, &stream->deadline,
+                        GUACO__DEADLINE_STREAM_LINGER,
+                        guaco__server_now_ms(x->server));
+    guaco__h2_consume(codec_of(x), stream->id, x->unconsumed_bytes);
+    x->unconsumed_bytes = 0;
+    guaco__conn_touch(x->conn);
+}
+
+static int
 begin_head(struct guaco__exchange *x, const struct guaco__h1_response *response)
 {
     struct guaco__h2_stream *stream = x->h2;
@@ -43,8 +88,10 @@ end_head(struct guaco__exchange *x, struct guaco__h1_response *response)
     guaco__list_remove(&stream->held_link);
     is_last = is_whole && (x->decision.framing == GUACO__H1_NO_BODY ||
                            response->body_bytes == 0);
-    return guaco__h2_head(codec_of(x), stream->id, stream->head.fields,
-                          stream->head.count, is_last);
+    if (!is_whole || !is_too_early(x))
+        return send_head(x, is_last);
+    hold(x, is_last);
+    return GUACO_OK;
 }
 
 static int
@@ -89,8 +136,7 @@ accept_socket(struct guaco__exchange *x, struct guaco_slice subprotocol,
     if (rc < 0)
         return rc;
     guaco__h2_set_ready(stream); /* frames may wait that came before */
-    return guaco__h2_head(codec_of(x), stream->id, stream->head.fields,
-                          stream->head.count, false);
+    return send_head(x, false);
 }
 
 /* ---- the body ---- */
@@ -101,6 +147,8 @@ touch(struct guaco__exchange *x)
 {
     struct guaco__h2_stream *stream = x->h2;
 
+    if (stream->is_held)
+        return;
     if (stream->out_bytes > 0 &&
         guaco__deadline_is(&stream->send_deadline, GUACO__DEADLINE_COUNT))
         guaco__deadline_set(&x->server->deadlines, &stream->send_deadline,
@@ -108,6 +156,20 @@ touch(struct guaco__exchange *x)
                             guaco__server_now_ms(x->server));
     guaco__h2_resume(codec_of(x), stream->id);
     guaco__conn_touch(x->conn);
+}
+
+void
+guaco__h2_let_go(struct guaco__exchange *x)
+{
+    struct guaco__h2_stream *stream = x->h2;
+
+    if (!stream->is_held)
+        return;
+    stream->is_held = false;
+    guaco__deadline_clear(&stream->deadline);
+    if (send_head(x, !stream->has_body) < 0)
+        x->conn->has_failed = true;
+    touch(x);
 }
 
 static int
@@ -244,8 +306,8 @@ wait_low(struct guaco__exchange *x, uint32_t timeout_ms)
     uint64_t end_ns = guaco__clock_mono_ns() + timeout_ms * UINT64_C(1000000);
 
     for (;;) {
-        struct pollfd wait = {.fd = c->stream.fd, .events = POLLIN};
         uint64_t now_ns = guaco__clock_mono_ns();
+        short events = POLLIN;
 
         flush(x);
         if (c->has_failed || c->is_eof)
@@ -255,9 +317,10 @@ wait_low(struct guaco__exchange *x, uint32_t timeout_ms)
         if (now_ns >= end_ns)
             return GUACO_E_TIMEOUT;
         if (c->stream.queued_bytes > 0)
-            wait.events |= POLLOUT;
-        poll(&wait, 1, (int)((end_ns - now_ns + 999999) / 1000000));
-        if ((wait.revents & ~POLLOUT) != 0)
+            events |= POLLOUT;
+        events = guaco__loop_poll(c->server->loop, c->stream.fd, events,
+                                  (int)((end_ns - now_ns + 999999) / 1000000));
+        if ((events & ~POLLOUT) != 0)
             read_windows(x);
     }
 }

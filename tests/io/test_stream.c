@@ -260,8 +260,9 @@ a_blocking_wait_ends_at_its_time(void **state)
     (void)state;
     open_world(&w);
     guaco__stream_give(&w.stream, &piece);
-    assert_int_equal(guaco__stream_wait(&w.stream, 0, 1), GUACO_E_TIMEOUT);
-    assert_int_equal(guaco__stream_wait(&w.stream, LARGE_BYTES, 1), 0);
+    assert_int_equal(guaco__stream_wait(&w.stream, w.loop, 0, 1),
+                     GUACO_E_TIMEOUT);
+    assert_int_equal(guaco__stream_wait(&w.stream, w.loop, LARGE_BYTES, 1), 0);
     close_world(&w);
 }
 

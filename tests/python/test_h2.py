@@ -4,9 +4,11 @@ import asyncio
 import json
 import os
 import pathlib
+import shutil
 import socket
 import ssl
 import struct
+import subprocess
 import sys
 
 import pytest
@@ -107,6 +109,28 @@ def test_an_application_that_does_not_read_holds_its_client_back():
         client.send(stream, b"y" * 100_000)
         assert client.wait(stream).body == b"done"
     assert seen == [165_535]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@pytest.mark.parametrize("length", [6, 100_000, 262_144])
+def test_an_early_answer_does_not_break_the_upload_of_curl(length, tmp_path):
+    """curl before 8 takes what ends a stream in the midst of its upload for a
+    failure of the stream: error 92."""
+
+    async def app(scope, receive, send):
+        await respond(send, b"early")
+
+    (tmp_path / "body").write_bytes(b"x" * length)
+    with serve(app, lifespan="off") as served:
+        for _ in range(5):
+            ran = subprocess.run(
+                ["curl", "-sS", "--http2-prior-knowledge", "--max-time", str(DEADLINE_S),
+                 "--data-binary", f"@{tmp_path / 'body'}", f"http://{served.host}:{served.port}/"],
+                capture_output=True, check=False,
+            )  # fmt: skip
+            if ran.returncode == 2 or b"nsupported" in ran.stderr:
+                pytest.skip("this curl has no HTTP/2")
+            assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"early", b"")
 
 
 def test_requests_of_one_connection_run_at_once():

@@ -1,6 +1,7 @@
 """WSGI (PEP 3333) over HTTP/1.1, on the loop's thread and in a pool; every
 application is run inside wsgiref.validate where that allows it."""
 
+import asyncio
 import gc
 import io
 import sys
@@ -313,6 +314,20 @@ def test_write_comes_before_the_iterable(served):
 
     with served(app) as s:
         assert s.get().body == b"a" + b"b" * 100_000 + b"c"
+
+
+@pytest.mark.parametrize("loop", [None, asyncio.new_event_loop], ids=["own", "asyncio"])
+def test_other_threads_run_while_write_waits_for_the_client(served, loop):
+    body = b"b" * 8_000_000
+
+    def app(environ, start_response):
+        write = start_response("200 OK", TEXT)
+        write(body)
+        return []
+
+    # the client is such a thread: nobody reads while it does not run
+    with served(app, loop_factory=loop) as s:
+        assert s.get().body == body
 
 
 # ---- the iterable

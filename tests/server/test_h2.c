@@ -99,17 +99,121 @@ a_body_is_told_and_its_length_kept_to(void **state)
 }
 
 static void
-an_answer_before_the_body_stops_the_body(void **state)
+post_of(struct world *w, uint32_t id, const char *path, unsigned length)
+{
+    char text[128];
+
+    snprintf(text, sizeof(text),
+             ":method=POST :scheme=http :path=%s :authority=a "
+             "content-length=%u",
+             path, length);
+    h2_headers(&w->h2, id, NGHTTP2_FLAG_END_HEADERS, text);
+}
+
+/* A reset, or only the end, in the midst of an upload is a failure to clients in
+ * wide use. */
+static void
+an_early_answer_waits_for_the_end_of_a_small_request(void **state)
+{
+    struct world *w = open_world();
+
+    (void)state;
+    post_of(w, 1, "/", 6);
+    h2_post(&w->h2, 3, "/");
+    hears_no(w, "H1 ");
+    h2_data(&w->h2, 3, "abc", false);
+    h2_data(&w->h2, 1, "abc", false);
+    hears_no(w, "H1 ");
+    h2_data(&w->h2, 1, "def", true);
+    hears(w, "H1 :status=200 content-length=5;D1 hello;E1;");
+    hears_no(w, "H3 ");
+    h2_data(&w->h2, 3, "", true);
+    hears(w, "H3 :status=200 content-length=5;D3 hello;E3;");
+    hears_no(w, "R1");
+    hears_no(w, "R3");
+    told(w, "begin /;begin /;gone 0;gone 0;");
+    close_world(w);
+}
+
+static void
+it_waits_no_longer_than_lingering(void **state)
 {
     struct world *w = open_world();
 
     (void)state;
     h2_post(&w->h2, 1, "/");
+    hears_no(w, "H1 ");
+    fixture_pass(&w->f, w->f.options.limits.linger_ms + 1);
     hears(w, "D1 hello;E1;R1 0;");
     h2_data(&w->h2, 1, "crossed", false); /* it did not know yet */
     h2_get(&w->h2, 3, "/");
     hears(w, "D3 hello;E3;");
     assert_false(w->c.is_closed);
+    close_world(w);
+}
+
+static void
+it_waits_for_no_large_request(void **state)
+{
+    struct world *w = open_plain();
+
+    (void)state;
+    w->f.options.limits.drain_bytes_max = 5;
+    connect_world(w);
+    post_of(w, 1, "/", 6);
+    hears(w, "D1 hello;E1;");
+    post_of(w, 3, "/", 70000);
+    hears(w, "D3 hello;E3;R3 0;");
+    h2_post(&w->h2, 5, "/");
+    h2_data(&w->h2, 5, "12345", false);
+    hears_no(w, "H5 ");
+    h2_data(&w->h2, 5, "6", false);
+    hears(w, "D5 hello;E5;R5 0;");
+    h2_data(&w->h2, 1, "123456", true);
+    hears_no(w, "R1");
+    close_world(w);
+}
+
+static void
+what_a_window_holds_is_read_away_behind_an_answer(void **state)
+{
+    const struct guaco_bytes piece = {.at = "x", .len = 1};
+    struct world *w = open_world();
+
+    (void)state;
+    post_of(w, 1, "/later", 6);
+    h2_data(&w->h2, 1, "abc", false);
+    talk(w);
+    assert_int_equal(guaco_exchange_start(w->f.later, 200, NULL, 0, false), 0);
+    assert_int_equal(guaco_exchange_body(w->f.later, piece, true), 0);
+    hears(w, "D1 x;");
+    assert_int_equal(guaco_exchange_finish(w->f.later), 0);
+    hears(w, "E1;");
+    told(w, "begin /later;body 3;gone 0;");
+    h2_get(&w->h2, 3, "/");
+    hears(w, "D3 hello;E3;");
+    h2_data(&w->h2, 1, "def", true);
+    hears_no(w, "R1");
+    assert_false(w->c.is_closed);
+    close_world(w);
+}
+
+static void
+a_connection_that_ends_lets_the_rest_of_a_request_come(void **state)
+{
+    struct world *w = open_plain();
+
+    (void)state;
+    w->f.options.limits.drain_bytes_max = 0;
+    w->f.options.limits.keep_alive_max = 1;
+    connect_world(w);
+    post_of(w, 1, "/", 6);
+    hears(w, "D1 hello;E1;");
+    assert_false(w->c.is_closed);
+    fixture_pass(&w->f, w->f.options.limits.linger_ms / 2);
+    h2_data(&w->h2, 1, "abcdef", true);
+    talk(w);
+    hears_no(w, "R1");
     close_world(w);
 }
 
@@ -568,7 +672,12 @@ main(void)
         cmocka_unit_test(the_same_bytes_one_at_a_time_give_the_same_answers),
         cmocka_unit_test(streams_are_answered_in_any_order),
         cmocka_unit_test(a_body_is_told_and_its_length_kept_to),
-        cmocka_unit_test(an_answer_before_the_body_stops_the_body),
+        cmocka_unit_test(an_early_answer_waits_for_the_end_of_a_small_request),
+        cmocka_unit_test(it_waits_no_longer_than_lingering),
+        cmocka_unit_test(it_waits_for_no_large_request),
+        cmocka_unit_test(what_a_window_holds_is_read_away_behind_an_answer),
+        cmocka_unit_test(
+            a_connection_that_ends_lets_the_rest_of_a_request_come),
         cmocka_unit_test(head_and_204_have_no_body),
         cmocka_unit_test(early_hints_and_trailers_pass),
         cmocka_unit_test(a_head_leaves_before_a_body_that_is_long_in_coming),

@@ -24,6 +24,8 @@ static const struct {
     {"rediss+sentinel", &guaco__store_redis},
     {"redis+unix", &guaco__store_redis},
     {"unix", &guaco__store_redis},
+    {"postgresql", &guaco__store_postgres},
+    {"postgres", &guaco__store_postgres},
 };
 
 /* ---- life ---- */
@@ -53,8 +55,8 @@ refuse_url(const char *url, struct guaco_error *err)
 
     guaco__url_redact(url, shown, sizeof shown);
     return guaco_fail(err, GUACO_E_INVALID, 0,
-                      "no store for '%s'; known are memory:, sqlite:///PATH "
-                      "and redis://HOST",
+                      "no store for '%s'; known are memory:, sqlite:///PATH, "
+                      "redis://HOST and postgresql://HOST/DB",
                       shown);
 }
 

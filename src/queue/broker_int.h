@@ -562,6 +562,7 @@ struct guaco__store {
 };
 
 extern const struct guaco__store_ops guaco__store_memory;
+extern const struct guaco__store_ops guaco__store_postgres;
 extern const struct guaco__store_ops guaco__store_redis;
 extern const struct guaco__store_ops guaco__store_remote; /* a keeper's */
 extern const struct guaco__store_ops guaco__store_sqlite;

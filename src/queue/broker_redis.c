@@ -1,69 +1,25 @@
-/* The Redis store's table of operations and its batches; see redis_int.h. */
+/* The Redis store: how batches and messages come to a Redis server; see
+ * redis_int.h. */
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 
-#include "base/rand.h"
 #include "redis_int.h"
 #include "using.h"
 
-#define ARGS_MAX   (512u << 20) /* bytes of one call */
-#define KEEP_BYTES (4u << 20)   /* of a buffer between two batches */
-#define OPS_MAX    512u         /* of a batch (front.h) */
-
-static struct redis_store *
-self_of(struct guaco__store *store)
+static int
+open_link(struct redis_store *self, uint64_t deadline_ns,
+          struct guaco_error *err)
 {
-    assert(store->ops == &guaco__store_redis);
-    return (struct redis_store *)store;
+    return guaco__redis_link_open(&self->link, &self->target, deadline_ns, err);
 }
 
-/* ---- the connection; `talk` is held ---- */
-
-void
-guaco__redis_drop(struct redis_store *self)
-{
-    if (self->link.conn.fd < 0)
-        return;
-    (void)epoll_ctl(self->wait_fd, EPOLL_CTL_DEL, self->link.conn.fd, NULL);
-    guaco__redis_link_close(&self->link);
-    guaco__redis_bell_lost(self);
-}
-
-/* Another server, or the same one begun anew: what our ear is at is not what
- * we talk to. */
 static void
-note_server(struct redis_store *self, const char *before)
+close_link(struct redis_store *self)
 {
-    if (before[0] == '\0' || strcmp(before, self->link.run_id) == 0)
-        return;
-    pthread_mutex_lock(&self->lock);
-    self->is_ear_stale = true;
-    pthread_mutex_unlock(&self->lock);
-    guaco__redis_bell_owe(self);
-}
-
-int
-guaco__redis_ensure(struct redis_store *self, uint64_t deadline_ns,
-                    struct guaco_error *err)
-{
-    char before[sizeof self->link.run_id];
-    struct epoll_event event = {.events = EPOLLRDHUP | EPOLLET,
-                                .data.u32 = REDIS_LINK};
-
-    if (self->link.conn.fd >= 0)
-        return GUACO_OK;
-    memcpy(before, self->link.run_id, sizeof before);
-    int rc =
-        guaco__redis_link_open(&self->link, &self->target, deadline_ns, err);
-    if (rc != GUACO_OK)
-        return rc;
-    (void)epoll_ctl(self->wait_fd, EPOLL_CTL_ADD, self->link.conn.fd, &event);
-    note_server(self, before);
-    return GUACO_OK;
+    guaco__redis_link_close(&self->link);
 }
 
 /* ---- one call ---- */
@@ -99,9 +55,9 @@ write_call(struct redis_store *self, const struct redis_frame *frame)
 
 /* Send what is to be told and the call, and read until its answer is there. */
 static int
-exchange(struct redis_store *self, const struct redis_frame *frame,
-         const struct guaco__reply **reply, uint64_t deadline_ns,
-         struct guaco_error *err)
+send_and_read(struct redis_store *self, const struct redis_frame *frame,
+              const struct guaco__reply **reply, uint64_t deadline_ns,
+              struct guaco_error *err)
 {
     guaco__buf_reset(&self->out);
     int rc = guaco__redis_bell_write(self);
@@ -128,260 +84,124 @@ exchange(struct redis_store *self, const struct redis_frame *frame,
                : guaco__redis_link_reply(&self->link, reply, deadline_ns, err);
 }
 
-/* How an attempt ended. */
-enum ending {
-    ENDED,     /* the reply is there */
-    REFUSED,   /* for good; nothing was done */
-    UNSENT,    /* to be tried again; nothing was done by this attempt */
-    UNANSWERED /* to be tried again; it may have been done */
-};
-
-static enum ending
-attempt(struct redis_store *self, const struct redis_frame *frame,
-        const struct guaco__reply **reply, uint64_t deadline_ns, int *rc,
-        struct guaco_error *err)
+static enum redis_ending
+exchange(struct redis_store *self, const struct redis_frame *frame,
+         const struct guaco__reply **reply, uint64_t deadline_ns, int *rc,
+         struct guaco_error *err)
 {
     bool may_pass;
 
-    *rc = guaco__redis_ensure(self, deadline_ns, err);
-    if (*rc == GUACO_E_IO || *rc == GUACO_E_TIMEOUT)
-        return UNSENT;
-    if (*rc != GUACO_OK)
-        return REFUSED;
-    *rc = exchange(self, frame, reply, deadline_ns, err);
+    *rc = send_and_read(self, frame, reply, deadline_ns, err);
     if (*rc != GUACO_OK) {
         guaco__redis_drop(self);
-        return UNANSWERED;
+        return REDIS_UNANSWERED;
     }
     if ((*reply)->kind != GUACO__REPLY_ERROR)
-        return ENDED;
+        return REDIS_ENDED;
     *rc = guaco__redis_error(*reply, &may_pass, err);
     bool is_unknown = guaco__reply_is_error(*reply, "NOSCRIPT");
     if (!may_pass && !is_unknown)
-        return REFUSED;
+        return REDIS_REFUSED;
     guaco__redis_drop(self); /* a new connection makes the scripts known */
-    return UNSENT;
+    return REDIS_UNSENT;
 }
 
-/*
- * Until an answer is there or the deadline has come.  What may have been done
- * is said to be GUACO_E_TIMEOUT, so that nobody does it again without asking;
- * it is taken back by the next batch as far as that is possible.
- */
-static int
-call(struct redis_store *self, const struct redis_frame *frame,
-     const struct guaco__reply **reply, uint64_t deadline_ns,
-     struct guaco_error *err)
-{
-    struct guaco__backoff backoff = {0};
-    struct guaco_error why = {0};
-    bool may_be_done = false;
-    int rc;
+/* ---- the bell ---- */
 
-    for (;;) {
-        enum ending end = attempt(self, frame, reply, deadline_ns, &rc, &why);
-        if (end == ENDED)
-            return GUACO_OK;
-        may_be_done = may_be_done || end == UNANSWERED;
-        if (end == REFUSED || rc == GUACO_E_NOMEM || rc == GUACO_E_PROTO ||
-            rc == GUACO_E_LIMIT || !guaco__backoff_wait(&backoff, deadline_ns))
-            break;
-    }
-    if (!may_be_done)
-        return rc == GUACO_E_TIMEOUT || rc == GUACO_E_IO
-                   ? guaco_fail(err, rc, 0, "%s", why.text)
-                   : guaco_fail(err, rc, 0, "%.220s", why.text);
-    self->unsure = self->number;
-    return guaco_fail(err, GUACO_E_TIMEOUT, 0,
-                      "redis: no answer, it may have been done or not: %.160s",
-                      why.text);
+static int
+tell(struct redis_store *self, uint64_t deadline_ns)
+{
+    return guaco__connection_send(
+        &self->link.conn, guaco__buf_slice(&self->out), deadline_ns, NULL);
 }
 
-/* ---- batches ---- */
-
-/* One call for as many as it takes from ops[first] on. */
+/* EVALSHA of the bell with room for `n` asides. */
 static int
-run_frame(struct redis_store *self, struct guaco__op **ops, bool *skip,
-          size_t n, size_t first, uint64_t deadline_ns, struct guaco_error *err)
+begin_asides(struct redis_store *self, size_t n)
 {
-    struct redis_frame *frame = &self->frame;
-    const struct guaco__reply *reply;
-    bool unused = false;
+    const char *const head[] = {"EVALSHA", self->link.bell_sha, "1"};
+    char prefix[128];
+    int rc = guaco__redis_begin(&self->out, 5 + 3 * n);
 
-    if (frame->args.room > KEEP_BYTES)
-        guaco__buf_release(&frame->args);
-    if (self->out.room > KEEP_BYTES)
-        guaco__buf_release(&self->out);
-    int rc = guaco__redis_encode(self, frame, ops, skip, n, first);
-    if (rc != GUACO_OK)
-        return guaco_fail(err, rc, 0, "redis: a batch of that size");
-    if (frame->arg_count == 0)
-        return GUACO_OK;
-    self->number++;
-    rc = call(self, frame, &reply, deadline_ns, err);
-    if (rc != GUACO_OK)
-        return rc;
-    self->unsure = 0;
-    rc = guaco__redis_answer(self, frame, ops, skip, reply, &unused);
-    if (unused)
-        self->unsure = self->number;
-    if (rc != GUACO_OK) {
-        guaco__redis_drop(self);
-        self->unsure = self->number;
-        return guaco_fail(err, rc, 0,
-                          "redis: the server's answer cannot be used");
-    }
-    return GUACO_OK;
+    (void)snprintf(prefix, sizeof prefix, "{%s}", self->target.prefix);
+    for (size_t i = 0; i < 3 && rc == GUACO_OK; i++)
+        rc = guaco__redis_text(&self->out, head[i]);
+    if (rc == GUACO_OK)
+        rc = guaco__redis_text(&self->out, prefix);
+    return rc != GUACO_OK ? rc : guaco__redis_text(&self->out, self->client);
 }
 
-/* What came before a failure has happened, so it is then told op by op. */
 static int
-tell_rest(struct guaco__op **ops, const bool *skip, size_t n, int rc)
+open_ear(struct redis_store *self, uint64_t deadline_ns,
+         struct guaco_error *err)
 {
-    bool any = false;
+    char channel[160];
 
-    for (size_t i = 0; i < n; i++)
-        any = any || skip[i];
-    if (!any)
-        for (size_t i = 0; i < n; i++)
-            guaco__op_take_back(ops[i]);
-    if (!any)
-        return rc;
-    for (size_t i = 0; i < n; i++) {
-        if (skip[i])
-            continue;
-        guaco__op_take_back(ops[i]);
-        ops[i]->rc = rc;
-    }
-    return GUACO_OK;
+    (void)snprintf(channel, sizeof channel, "{%s}:w:%s", self->target.prefix,
+                   self->client);
+    return guaco__redis_link_subscribe(&self->ear, &self->target, &self->link,
+                                       channel, deadline_ns, err);
 }
 
 static void
-free_pages(struct redis_store *self)
+close_ear(struct redis_store *self)
 {
-    struct guaco__list *link;
-
-    while ((link = guaco__list_shift(&self->pages)) != NULL)
-        free(GUACO__OF(link, struct redis_page, link));
+    guaco__redis_link_close(&self->ear);
 }
 
 static int
-redis_run(struct guaco__store *store, struct guaco__op **ops, size_t n,
-          uint64_t deadline_ns, struct guaco_error *err)
+hear(struct redis_store *self, struct guaco_slice *text)
 {
-    struct redis_store *self = self_of(store);
-    bool skip[OPS_MAX] = {false};
-    int rc = GUACO_OK;
+    const struct guaco__reply *reply;
+    struct guaco_slice kind;
 
-    assert(n <= OPS_MAX);
-    pthread_mutex_lock(&self->talk);
-    guaco__redis_bell_reset(self);
-    for (size_t left = 1; left > 0 && rc == GUACO_OK;) {
-        for (size_t first = 0; first < n && rc == GUACO_OK;
-             first += self->frame.count)
-            rc = run_frame(self, ops, skip, n, first, deadline_ns, err);
-        left = 0;
-        for (size_t i = 0; i < n; i++)
-            left += !skip[i];
+    for (;;) {
+        guaco__replies_forget(&self->ear.replies);
+        int rc = guaco__redis_link_reply(&self->ear, &reply, 0, NULL);
+        if (rc != GUACO_OK)
+            return rc;
+        if (guaco__reply_text(guaco__reply_at(reply, 0), &kind) &&
+            guaco_slice_equals(kind, GUACO_SLICE("message")) &&
+            guaco__reply_text(guaco__reply_at(reply, 2), text))
+            return GUACO_OK;
     }
-    if (rc != GUACO_OK)
-        rc = tell_rest(ops, skip, n, rc);
-    free_pages(self);
-    pthread_mutex_unlock(&self->talk);
-    guaco__redis_bell_flush(self);
-    return rc;
 }
 
-static int64_t
-redis_now_ms(const struct guaco__store *store)
-{
-    const struct redis_store *self = (const struct redis_store *)store;
-
-    return ((int64_t)(guaco__clock_boot_ns() / 1000) + self->skew_us) / 1000 +
-           guaco__clock_shift_ms(&self->clock);
-}
+static const struct redis_server server = {
+    .open = open_link,
+    .close = close_link,
+    .exchange = exchange,
+    .tell = tell,
+    .begin_asides = begin_asides,
+    .open_ear = open_ear,
+    .close_ear = close_ear,
+    .hear = hear,
+};
 
 /* ---- life ---- */
 
 static void
 redis_close(struct guaco__store *store)
 {
-    struct redis_store *self = self_of(store);
+    struct redis_store *self = (struct redis_store *)store;
 
-    if (self->link.conn.fd >= 0)
-        guaco__redis_link_close(&self->link);
-    guaco__redis_bell_close(self);
-    guaco__buf_release(&self->frame.args);
-    guaco__buf_release(&self->out);
+    guaco__redis_end_store(self);
     guaco__redis_target_release(&self->target);
-    guaco__clock_close(&self->clock);
-    pthread_mutex_destroy(&self->talk);
-    pthread_mutex_destroy(&self->lock);
-    pthread_mutex_destroy(&self->hearing);
-}
-
-static int
-name_client(struct redis_store *self, struct guaco_error *err)
-{
-    uint64_t number;
-
-    if (guaco__rand_bytes(&number, sizeof number) != GUACO_OK)
-        return guaco_fail(err, GUACO_E_IO, 0, "redis: random bytes");
-    (void)snprintf(self->client, sizeof self->client, "%016" PRIx64, number);
-    return GUACO_OK;
-}
-
-/* A first batch without ops tells the server's time. */
-static int
-first_call(struct redis_store *self, uint64_t deadline_ns,
-           struct guaco_error *err)
-{
-    struct redis_frame *frame = &self->frame;
-    const struct guaco__reply *reply;
-    bool skip[1] = {false}, unused, may_pass;
-
-    int rc = guaco__redis_ensure(self, deadline_ns, err);
-    if (rc != GUACO_OK)
-        return rc;
-    self->number++;
-    frame->first = frame->count = frame->arg_count = 0;
-    rc = exchange(self, frame, &reply, deadline_ns, err);
-    if (rc == GUACO_OK && reply->kind == GUACO__REPLY_ERROR)
-        return guaco__redis_error(reply, &may_pass, err);
-    if (rc == GUACO_OK && guaco__redis_answer(self, frame, NULL, skip, reply,
-                                              &unused) != GUACO_OK)
-        rc = guaco_fail(err, GUACO_E_PROTO, 0,
-                        "redis: the server's answer cannot be used");
-    return rc;
 }
 
 static int
 redis_open(struct guaco__store *store, const char *rest,
            struct guaco_error *err)
 {
-    struct redis_store *self = self_of(store);
+    struct redis_store *self = (struct redis_store *)store;
 
-    guaco__redis_link_init(&self->link);
-    guaco__list_init(&self->pages);
-    guaco__buf_init(&self->frame.args, ARGS_MAX);
-    guaco__buf_init(&self->out, ARGS_MAX + (16u << 20));
-    pthread_mutex_init(&self->talk, NULL);
-    pthread_mutex_init(&self->lock, NULL);
-    pthread_mutex_init(&self->hearing, NULL);
-    int rc = guaco__redis_bell_open(self, err);
+    int rc = guaco__redis_begin_store(self, &server, err);
     if (rc == GUACO_OK)
         rc = guaco__redis_target_init(&self->target, store->scheme, rest, err);
-    if (rc == GUACO_OK)
-        rc = guaco__proc_boot_id(self->boot_id, err);
-    if (rc == GUACO_OK)
-        rc = guaco__clock_open(&self->clock, NULL, err);
-    if (rc == GUACO_OK)
-        rc = name_client(self, err);
     if (rc == GUACO_OK) {
-        store->wait_ms = (uint32_t)self->target.timeout_ms;
-        rc = first_call(
-            self, guaco__clock_mono_ns() + self->target.timeout_ms * 1000000u,
-            err);
+        self->timeout_ms = self->target.timeout_ms;
+        store->wait_ms = (uint32_t)self->timeout_ms;
+        rc = guaco__redis_first_call(self, err);
     }
     if (rc == GUACO_OK)
         (void)snprintf(store->warning, sizeof store->warning, "%s",
@@ -399,9 +219,9 @@ const struct guaco__store_ops guaco__store_redis = {
     .close = redis_close,
     .pause = guaco__redis_pause,
     .resume = guaco__redis_resume,
-    .run = redis_run,
+    .run = guaco__redis_run,
     .run_using = guaco__store_no_using,
-    .now_ms = redis_now_ms,
+    .now_ms = guaco__redis_now_ms,
     .listen = guaco__redis_listen,
     .ring = guaco__redis_ring,
     .wait_fd = guaco__redis_wait_fd,

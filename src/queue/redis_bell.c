@@ -22,7 +22,7 @@
 static struct redis_store *
 self_of(struct guaco__store *store)
 {
-    assert(store->ops == &guaco__store_redis);
+    assert(store->ops->run == guaco__redis_run);
     return (struct redis_store *)store;
 }
 
@@ -91,29 +91,13 @@ write_aside(struct guaco__buf *out, const struct guaco__notice *notice,
     return rc != GUACO_OK ? rc : guaco__redis_text(out, of);
 }
 
-/* EVALSHA of the bell with room for `n` asides. */
-static int
-write_head(struct redis_store *self, size_t n)
-{
-    const char *const head[] = {"EVALSHA", self->link.bell_sha, "1"};
-    char prefix[128];
-    int rc = guaco__redis_begin(&self->out, 5 + 3 * n);
-
-    (void)snprintf(prefix, sizeof prefix, "{%s}", self->target.prefix);
-    for (size_t i = 0; i < 3 && rc == GUACO_OK; i++)
-        rc = guaco__redis_text(&self->out, head[i]);
-    if (rc == GUACO_OK)
-        rc = guaco__redis_text(&self->out, prefix);
-    return rc != GUACO_OK ? rc : guaco__redis_text(&self->out, self->client);
-}
-
 /* Up to ASIDES_ONCE of them in one command. */
 static int
 write_some(struct redis_store *self)
 {
     size_t n =
         self->to_tell_count < ASIDES_ONCE ? self->to_tell_count : ASIDES_ONCE;
-    int rc = write_head(self, n);
+    int rc = self->server->begin_asides(self, n);
 
     for (size_t i = 0; i < n; i++) {
         struct guaco__list *link = guaco__list_shift(&self->to_tell);
@@ -228,8 +212,7 @@ send_asides(struct redis_store *self)
         return;
     guaco__buf_reset(&self->out);
     if (guaco__redis_bell_write(self) != GUACO_OK ||
-        guaco__connection_send(&self->link.conn, guaco__buf_slice(&self->out),
-                               in_ms(ASIDE_MS), NULL) != GUACO_OK)
+        self->server->tell(self, in_ms(ASIDE_MS)) != GUACO_OK)
         guaco__redis_drop(self);
 }
 
@@ -342,7 +325,7 @@ drop_ear(struct redis_store *self)
 {
     if (self->ear.conn.fd >= 0)
         (void)epoll_ctl(self->wait_fd, EPOLL_CTL_DEL, self->ear.conn.fd, NULL);
-    guaco__redis_link_close(&self->ear);
+    self->server->close_ear(self);
 }
 
 static void
@@ -369,15 +352,10 @@ static int
 open_ear(struct redis_store *self, uint64_t deadline_ns,
          struct guaco_error *err)
 {
-    char channel[160];
-
-    (void)snprintf(channel, sizeof channel, "{%s}:w:%s", self->target.prefix,
-                   self->client);
     pthread_mutex_lock(&self->talk);
     int rc = guaco__redis_ensure(self, deadline_ns, err);
     if (rc == GUACO_OK)
-        rc = guaco__redis_link_subscribe(&self->ear, &self->target, &self->link,
-                                         channel, deadline_ns, err);
+        rc = self->server->open_ear(self, deadline_ns, err);
     pthread_mutex_unlock(&self->talk);
     if (rc != GUACO_OK)
         return rc;
@@ -455,19 +433,13 @@ read_message(struct guaco_slice text, struct guaco__notice *notice)
 static int
 hear_one(struct redis_store *self, struct guaco__notice *notice)
 {
-    const struct guaco__reply *reply;
-    struct guaco_slice kind, text;
+    struct guaco_slice text;
 
     for (;;) {
-        int rc = guaco__redis_link_reply(&self->ear, &reply, 0, NULL);
+        int rc = self->server->hear(self, &text);
         if (rc != GUACO_OK)
             return rc;
-        bool is_message = guaco__reply_text(guaco__reply_at(reply, 0), &kind) &&
-                          guaco_slice_equals(kind, GUACO_SLICE("message")) &&
-                          guaco__reply_text(guaco__reply_at(reply, 2), &text) &&
-                          read_message(text, notice);
-        guaco__replies_forget(&self->ear.replies);
-        if (is_message) {
+        if (read_message(text, notice)) {
             use_up(self, notice);
             return GUACO_OK;
         }

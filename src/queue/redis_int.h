@@ -72,12 +72,53 @@ struct redis_frame {
     size_t arg_count;
     size_t first; /* ops[first..first + count) of the batch */
     size_t count;
+    struct guaco__op *const *ops; /* the batch, and what of it is left out */
+    const bool *skip;
+};
+
+struct redis_store;
+
+/* How an attempt to have a batch done ended. */
+enum redis_ending {
+    REDIS_ENDED,     /* the reply is there */
+    REDIS_REFUSED,   /* for good; nothing was done */
+    REDIS_UNSENT,    /* to be tried again; nothing was done by this attempt */
+    REDIS_UNANSWERED /* to be tried again; it may have been done */
+};
+
+/* What speaks to a server of such batches: Redis, or PostgreSQL with the same
+ * batches as functions.  `talk` is held but for the ear's, `hearing` for
+ * those. */
+struct redis_server {
+    /* Have self->link connected; its conn.fd is the socket. */
+    int (*open)(struct redis_store *self, uint64_t deadline_ns,
+                struct guaco_error *err);
+    void (*close)(struct redis_store *self);
+    /* Tell what is to be told, have the frame done, wait for its answer. */
+    enum redis_ending (*exchange)(struct redis_store *self,
+                                  const struct redis_frame *frame,
+                                  const struct guaco__reply **reply,
+                                  uint64_t deadline_ns, int *rc,
+                                  struct guaco_error *err);
+    /* Send what is to be told, without waiting for an answer. */
+    int (*tell)(struct redis_store *self, uint64_t deadline_ns);
+    /* The head of a command with `n` asides, into self->out. */
+    int (*begin_asides)(struct redis_store *self, size_t n);
+    /* self->ear: connected, and hearing what is said to self->client. */
+    int (*open_ear)(struct redis_store *self, uint64_t deadline_ns,
+                    struct guaco_error *err);
+    void (*close_ear)(struct redis_store *self);
+    /* A message that is there, alive until the next call.  0, GUACO_E_AGAIN,
+     * or the ear's end. */
+    int (*hear)(struct redis_store *self, struct guaco_slice *text);
 };
 
 struct redis_store {
     struct guaco__store base; /* first, so that the cast holds */
+    const struct redis_server *server;
     struct guaco_clock clock;
-    struct guaco__redis_target target;
+    struct guaco__redis_target target; /* of a Redis server */
+    uint64_t timeout_ms;               /* of a batch, with all attempts */
     char boot_id[GUACO__BOOT_ID_BYTES];
     char client[REDIS_CLIENT_BYTES];
     _Atomic int64_t skew_us; /* the server's wall clock less our boot clock */
@@ -116,12 +157,27 @@ struct redis_store {
 /* What an epoll event of wait_fd is about. */
 enum redis_event { REDIS_OWED, REDIS_TIMER, REDIS_EAR, REDIS_LINK };
 
-/* ---- broker_redis.c: `talk` is held ---- */
+/* ---- redis_run.c ---- */
 
-/* Have a connection, by deadline_ns; whoever listens is told of its loss. */
+/* Have a connection, by deadline_ns; whoever listens is told of its loss.
+ * `talk` is held. */
 int guaco__redis_ensure(struct redis_store *self, uint64_t deadline_ns,
                         struct guaco_error *err);
 void guaco__redis_drop(struct redis_store *self);
+
+/* All of a store but how it speaks to its server: to be called first, and
+ * last. */
+int guaco__redis_begin_store(struct redis_store *self,
+                             const struct redis_server *server,
+                             struct guaco_error *err);
+void guaco__redis_end_store(struct redis_store *self);
+
+/* A first batch without ops: it tells the server's time. */
+int guaco__redis_first_call(struct redis_store *self, struct guaco_error *err);
+
+int guaco__redis_run(struct guaco__store *store, struct guaco__op **ops,
+                     size_t n, uint64_t deadline_ns, struct guaco_error *err);
+int64_t guaco__redis_now_ms(const struct guaco__store *store);
 
 /* ---- redis_encode.c ---- */
 

@@ -343,8 +343,8 @@ load_scripts(struct guaco__redis_link *link, uint64_t deadline_ns,
              struct guaco_error *err)
 {
     const char *const info[] = {"INFO"};
-    const char *const store[] = {"SCRIPT", "LOAD", guaco__redis_store_lua};
-    const char *const bell[] = {"SCRIPT", "LOAD", guaco__redis_bell_lua};
+    const char *const store[] = {"SCRIPT", "LOAD", guaco__redis_store};
+    const char *const bell[] = {"SCRIPT", "LOAD", guaco__redis_bell};
     const struct guaco__reply *reply;
     struct guaco__buf out;
     struct guaco_slice text;

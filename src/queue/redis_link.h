@@ -14,8 +14,8 @@
 
 #define GUACO__SHA_BYTES 41 /* 40 hex digits and a NUL */
 
-extern const char guaco__redis_store_lua[];
-extern const char guaco__redis_bell_lua[];
+extern const char guaco__redis_store[];
+extern const char guaco__redis_bell[];
 
 /* Where to, of a URL (guaco/broker.h). */
 struct guaco__redis_target {

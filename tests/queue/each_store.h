@@ -31,6 +31,12 @@ setup_redis(void **state)
     return fixture_setup(state, "redis");
 }
 
+static int
+setup_postgresql(void **state)
+{
+    return fixture_setup(state, "postgresql");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -58,12 +64,18 @@ main(int argc, char **argv)
     cmocka_unit_test_setup_teardown(name, setup_redis, fixture_teardown),
     const struct CMUnitTest redis[] = {TESTS(X)};
 #undef X
+#define X(name) \
+    cmocka_unit_test_setup_teardown(name, setup_postgresql, fixture_teardown),
+    const struct CMUnitTest postgresql[] = {TESTS(X)};
+#undef X
     fixture_clock_init();
     int failed = cmocka_run_group_tests(memory, NULL, NULL) +
                  cmocka_run_group_tests(remote, NULL, NULL) +
                  cmocka_run_group_tests(sqlite, NULL, NULL);
     if (fixture_has("redis"))
         failed += cmocka_run_group_tests(redis, NULL, NULL);
+    if (fixture_has("postgresql"))
+        failed += cmocka_run_group_tests(postgresql, NULL, NULL);
     fixture_end();
     return failed;
 }

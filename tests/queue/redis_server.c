@@ -1,6 +1,5 @@
 #include "redis_server.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,11 +7,10 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "../folder.h"
 #include "../test.h"
+#include "private_server.h"
 
 #define ARGS_MAX 32
 
@@ -34,9 +32,17 @@ redis_server_is_there(void)
     return false;
 }
 
+struct command {
+    const struct redis_server *server;
+    const char *const *more;
+};
+
 static void
-exec_server(const struct redis_server *server, const char *const *more, int out)
+exec_server(const void *ctx)
 {
+    const struct command *command = ctx;
+    const struct redis_server *server = command->server;
+    const char *const *more = command->more;
     const char *args[ARGS_MAX] = {
         "redis-server", "--port",       "0",
         "--unixsocket", server->socket, "--dir",
@@ -49,70 +55,41 @@ exec_server(const struct redis_server *server, const char *const *more, int out)
         args[n++] = *more;
     args[n] = NULL;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    dup2(out, 1);
     execvp(args[0], (char *const *)(uintptr_t)args);
-    _exit(127);
-}
-
-/* It says on stdout when it is ready. */
-static void
-wait_ready(int fd)
-{
-    char text[16384];
-    size_t len = 0;
-
-    while (len < sizeof text - 1) {
-        ssize_t n = read(fd, text + len, sizeof text - 1 - len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        len += (size_t)n;
-        text[len] = '\0';
-        if (strstr(text, "accept connections") != NULL)
-            return;
-    }
-    fail_msg("redis-server did not start: %.*s", (int)len, text);
 }
 
 void
 redis_server_start(struct redis_server *server, const char *const *more)
 {
-    int fds[2];
+    const struct command command = {server, more};
+    struct private_server process = {.pid = 0};
 
-    if (server->folder[0] == '\0') {
-        snprintf(server->folder, sizeof server->folder,
-                 "/tmp/guaco-redis.XXXXXX");
-        folder_new(server->folder);
-        snprintf(server->socket, sizeof server->socket, "%s/redis.sock",
-                 server->folder);
-    }
-    assert_int_equal(pipe(fds), 0);
-    server->pid = fork();
-    assert_true(server->pid >= 0);
-    if (server->pid == 0)
-        exec_server(server, more, fds[1]);
-    close(fds[1]);
-    wait_ready(fds[0]);
-    close(fds[0]);
+    memcpy(process.folder, server->folder, sizeof process.folder);
+    private_server_folder(&process, "redis");
+    memcpy(server->folder, process.folder, sizeof process.folder);
+    snprintf(server->socket, sizeof server->socket, "%s/redis.sock",
+             server->folder);
+    private_server_start(&process, "accept connections", exec_server, &command);
+    server->pid = process.pid;
 }
 
 void
 redis_server_kill(struct redis_server *server)
 {
-    if (server->pid == 0)
-        return;
-    kill(server->pid, SIGKILL);
-    waitpid(server->pid, NULL, 0);
+    struct private_server process = {.pid = server->pid};
+
+    private_server_kill(&process, SIGKILL);
     server->pid = 0;
 }
 
 void
 redis_server_remove(struct redis_server *server)
 {
-    redis_server_kill(server);
-    if (server->folder[0] != '\0')
-        folder_delete(server->folder);
+    struct private_server process = {.pid = server->pid};
+
+    memcpy(process.folder, server->folder, sizeof process.folder);
+    private_server_remove(&process, SIGKILL);
+    server->pid = 0;
     server->folder[0] = '\0';
 }
 

@@ -83,15 +83,31 @@ fixture_redis(void)
     return &redis;
 }
 
+/* ---- PostgreSQL ---- */
+
+static struct postgres_server postgres;
+static int postgres_count;
+
+struct postgres_server *
+fixture_postgres(void)
+{
+    if (postgres.process.pid == 0)
+        postgres_server_start(&postgres, NULL);
+    return &postgres;
+}
+
 void
 fixture_end(void)
 {
     redis_server_remove(&redis);
+    postgres_server_remove(&postgres);
 }
 
 bool
 fixture_has(const char *kind)
 {
+    if (strcmp(kind, "postgresql") == 0)
+        return postgres_server_is_there();
     return strcmp(kind, "redis") != 0 || redis_server_is_there();
 }
 
@@ -112,6 +128,9 @@ fixture_setup(void **state, const char *kind)
     } else if (strcmp(kind, "redis") == 0) {
         snprintf(f->url, sizeof f->url, "redis+unix://%s?prefix=t%d",
                  fixture_redis()->socket, ++redis_count);
+    } else if (strcmp(kind, "postgresql") == 0) {
+        snprintf(f->url, sizeof f->url, "%s&schema=t%d",
+                 fixture_postgres()->url, ++postgres_count);
     } else {
         folder_make();
         snprintf(f->url, sizeof f->url, "sqlite:///%s%s", folder_path("q.db"),

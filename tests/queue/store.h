@@ -3,8 +3,8 @@
 
 /*
  * A store for a test: memory, the memory of a keeper behind its socket, a
- * fresh SQLite file in a folder of its own, or a Redis server of the program's
- * own, with other keys for each test.
+ * fresh SQLite file in a folder of its own, or a Redis or PostgreSQL server of
+ * the program's own, with other keys or another schema for each test.
  * A test that is to hold for every store is registered for each:
  *
  *     #define TESTS(X) X(a_put_task_can_be_claimed) ...
@@ -12,6 +12,7 @@
 
 #include "queue/front.h"
 #include "queue/memory_server.h"
+#include "postgres_server.h"
 #include "redis_server.h"
 
 #include "../test.h"
@@ -19,7 +20,7 @@
 /* A test's state: what a group's setup gives it. */
 struct fixture {
     const char *kind; /* "memory", "remote", "sqlite", "sqlite-full",
-                         "redis" */
+                         "redis", "postgresql" */
     char url[512];
     struct guaco_broker *broker;
     uint64_t owner;
@@ -34,7 +35,9 @@ void fixture_keeper_end(struct fixture *f);
 
 /* The server of "redis"; started by the first test that wants it. */
 struct redis_server *fixture_redis(void);
-/* Ends it, after all tests. */
+/* That of "postgresql", likewise. */
+struct postgres_server *fixture_postgres(void);
+/* Ends them, after all tests. */
 void fixture_end(void);
 /* Whether tests of `kind` can be run here. */
 bool fixture_has(const char *kind);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""embed_lua.py NAME FILE.lua...: a C source, on stdout, that defines the script as a string
+"""embed_script.py NAME FILE...: a C source, on stdout, that defines the script as a string
 of bytes (a literal may be of 4095 only).
 
 Comments and indentation are left out: the script is sent to the server whole.

@@ -18,6 +18,9 @@
  *                                             that the Sentinels name
  *     redis+unix:///PATH?db=DB                (or unix:) a Unix socket
  *
+ *     postgresql://USER:PASSWORD@HOST:PORT/DB PostgreSQL 12 or newer
+ *     postgresql:///DB?host=/FOLDER           by the Unix socket in it
+ *
  * `synchronous=normal` (the default) survives a killed process, `full` also a
  * power cut.  A put returns after the store has committed.
  *
@@ -37,6 +40,15 @@
  * An idle process is asked nothing and asks nothing: the kernel finds out in 30
  * s that a server has vanished.
  *
+ * Options of PostgreSQL: `schema` (default guaco: where all its tables and
+ * functions are, made by the first who comes); `synchronous_commit` (on, off,
+ * local, remote_write, remote_apply; default: the server's own setting);
+ * `timeout_ms` and `connect_timeout_ms` as above; and of libpq: `host`, `port`,
+ * `user`, `password`, `passfile`, `sslmode`, `sslrootcert` and its other ssl
+ * options, `target_session_attrs`, `application_name`.  A put returns once its
+ * transaction is committed.  The connection must reach the server itself, or a
+ * pooler that gives each client a session of its own.
+ *
  * Threads: every function may be called from every thread.  Calls that arrive
  * while the store is busy are committed together by the next one that finds
  * it free.  Blocking: a call waits for the store, at most the deadline of the
@@ -53,8 +65,8 @@
  * GUACO_E_TIMEOUT, GUACO_E_CLOSED (guaco_broker_close was called),
  * GUACO_E_INVALID (an argument over the limits of guaco/task.h).  After any
  * failure nothing was changed, but for a GUACO_E_TIMEOUT or GUACO_E_IO of a
- * tree's memory: and a GUACO_E_TIMEOUT of Redis, which may have done it and not
- * have come to say so.
+ * tree's memory: and a GUACO_E_TIMEOUT of Redis or PostgreSQL, which may have
+ * done it and not have come to say so.
  */
 
 #include <stdbool.h>
@@ -79,8 +91,8 @@ struct guaco_broker;
  * Returns 0 and in *out a broker to be closed with guaco_broker_close, or
  * GUACO_E_INVALID (no such scheme or option; a login or certificate that is
  * refused), GUACO_E_UNSUPPORTED (a network file system, 9P among them, or a
- * file of a newer guaco; a Redis older than 5, or a node of a cluster that does
- * not have our keys), GUACO_E_NOMEM, GUACO_E_IO, GUACO_E_TIMEOUT; then *out is
+ * file or schema of a newer guaco; a Redis older than 5, or a node of a cluster
+ * that does not have our keys; a PostgreSQL older than 12), GUACO_E_NOMEM, GUACO_E_IO, GUACO_E_TIMEOUT; then *out is
  * NULL.  FUSE is accepted: it must be a disk of this
  * machine, not sshfs and its like, which cannot be told from one.
  */

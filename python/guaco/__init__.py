@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from guaco._run import run
     from guaco._server import Server
-    from guaco.queue import MemoryQueue, Queue, RedisQueue, SqliteQueue
+    from guaco.queue import MemoryQueue, PostgresQueue, Queue, RedisQueue, SqliteQueue
 
 __all__ = [
     "BatchTask",
@@ -60,6 +60,7 @@ __all__ = [
     "QueueError",
     "RateLimit",
     "RateLimitExceeded",
+    "PostgresQueue",
     "RedisQueue",
     "Result",
     "ResultGroup",
@@ -102,6 +103,7 @@ _LAZY = {
     "QueueError": "guaco._queue_errors",
     "RateLimit": "guaco._queue_lock",
     "RateLimitExceeded": "guaco._queue_errors",
+    "PostgresQueue": "guaco.queue",
     "RedisQueue": "guaco.queue",
     "Result": "guaco._queue_result",
     "ResultGroup": "guaco._queue_compose",

@@ -32,6 +32,15 @@ def redis_url(
     return f"{head}?{query}" if query else head
 
 
+def postgres_url(host: str | os.PathLike[str] | None, port: int | str | None, options: dict[str, Any]) -> str:
+    """The URL of a PostgreSQL server; what is None is left to libpq."""
+    database = options.pop("dbname", None)
+    path = "" if database is None else urllib.parse.quote(str(database), safe="")
+    given = {"host": host, "port": None if port is None else int(port), **options}
+    query = "&".join(f"{k}={_quoted(v)}" for k, v in given.items() if v is not None)
+    return f"postgresql:///{path}?{query}" if query else f"postgresql:///{path}"
+
+
 def without_secrets(url: str) -> str:
     """A URL for people to see."""
     url = re.sub(r"(//[^/?@:]*:)[^/?]*@", r"\1***@", url)

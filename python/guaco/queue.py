@@ -89,8 +89,12 @@ from guaco._queue_task import (
     seconds,
     unix_ms,
 )
+<<<<<<< HEAD
 from guaco._queue_url import redis_url, without_secrets
 from guaco._queue_using import Using, active
+=======
+from guaco._queue_url import postgres_url, redis_url, without_secrets
+>>>>>>> a9275b0 (queue: PostgreSQL from Python, docs, tests)
 from guaco._serializer import (
     PayloadError,
     PickleSerializer,
@@ -118,6 +122,7 @@ __all__ = [
     "PayloadError",
     "PeriodicTask",
     "PickleSerializer",
+    "PostgresQueue",
     "Queue",
     "QueueError",
     "RateLimit",
@@ -194,7 +199,7 @@ class Queue(Registering, Hooks, Steering, Commands):
     ``where`` is a URL (``sqlite:///demo.db``, four slashes for an absolute
     path; ``redis://user:password@host:port/db``, ``rediss://``,
     ``redis+sentinel://host,host/service/db``, ``redis+unix:///path``;
-    ``memory:``) or a name, which means the SQLite file NAME.db.  Nothing
+    ``postgresql://user:password@host:port/db``; ``memory:``) or a name, which means the SQLite file NAME.db.  Nothing
     is opened before the first use.
 
     name: several queues may share one store; A-Z a-z 0-9 _ . - (64).
@@ -782,6 +787,47 @@ class RedisQueue(Queue):
                 "tls_key": ssl_keyfile,
             }
             url = redis_url(host, port, unix_socket_path, ssl, options)
+        super().__init__(url, name=name, **settings)
+
+
+class PostgresQueue(Queue):
+    """A queue on a PostgreSQL server, 12 or newer.
+
+    ``url`` says all at once; else ``host`` (a name, or the folder of a Unix
+    socket), ``port``, ``dbname``, ``user`` and ``password``, of which libpq has
+    its own defaults (``PGHOST`` and its like).  ``schema`` is where the tables
+    are, made when they are first needed; ``synchronous_commit`` is on, off,
+    local, remote_write or remote_apply; ``sslmode`` and ``sslrootcert`` are
+    libpq's.
+    """
+
+    def __init__(
+        self,
+        name: str = "guaco",
+        host: str | os.PathLike[str] | None = None,
+        port: int | str | None = None,
+        dbname: str | None = None,
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        url: str | None = None,
+        schema: str | None = None,
+        synchronous_commit: str | None = None,
+        sslmode: str | None = None,
+        sslrootcert: str | os.PathLike[str] | None = None,
+        **settings: Any,
+    ) -> None:
+        if url is None:
+            options = {
+                "dbname": dbname,
+                "user": user,
+                "password": password,
+                "schema": schema,
+                "synchronous_commit": synchronous_commit,
+                "sslmode": sslmode,
+                "sslrootcert": sslrootcert,
+            }
+            url = postgres_url(host, port, options)
         super().__init__(url, name=name, **settings)
 
 

@@ -20,6 +20,7 @@
 
 #include "postgres_link.h"
 #include "redis_int.h"
+#include "using.h"
 
 #define ARRAY_MAX  (600u << 20)
 #define KEEP_BYTES (4u << 20)
@@ -494,8 +495,8 @@ hear(struct redis_store *base, struct guaco_slice *text)
                        ? GUACO_E_AGAIN
                        : GUACO_E_IO;
     }
-    *text = (struct guaco_slice){self->notice->extra,
-                                 strlen(self->notice->extra)};
+    *text =
+        (struct guaco_slice){self->notice->extra, strlen(self->notice->extra)};
     return GUACO_OK;
 }
 
@@ -557,6 +558,7 @@ const struct guaco__store_ops guaco__store_postgres = {
     .pause = guaco__redis_pause,
     .resume = guaco__redis_resume,
     .run = guaco__redis_run,
+    .run_using = guaco__store_no_using,
     .now_ms = guaco__redis_now_ms,
     .listen = guaco__redis_listen,
     .ring = guaco__redis_ring,

@@ -108,8 +108,8 @@ guaco__postgres_failed(const PGresult *result, struct guaco_error *err)
     static const char *const again[] = {"40001", "40P01", "55P03", "GU002",
                                         NULL};
     static const char *const ending[] = {"57P", "08", "53300", NULL};
-    static const char *const missing[] = {"42P01", "42883", "3F000", "26000",
-                                          "42704", NULL};
+    static const char *const missing[] = {"42P01", "42883", "3F000",
+                                          "26000", "42704", NULL};
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     struct guaco__postgres_failure why = {.rc = GUACO_E_IO};
@@ -246,9 +246,8 @@ make_all(PGconn *conn, const char *schema, uint64_t deadline_ns,
         return rc;
     if (version == 0)
         rc = tell(conn, guaco__postgres_schema, deadline_ns, err);
-    return rc != GUACO_OK
-               ? rc
-               : tell(conn, guaco__postgres_code, deadline_ns, err);
+    return rc != GUACO_OK ? rc
+                          : tell(conn, guaco__postgres_code, deadline_ns, err);
 }
 
 static int
@@ -275,11 +274,11 @@ check_server(PGconn *conn, uint64_t deadline_ns, struct guaco_error *err)
                           "needed",
                           PQserverVersion(conn) / 10000,
                           OLDEST_VERSION / 10000);
-    PGresult *result = guaco__postgres_ask(
-        conn,
-        "SELECT pg_is_in_recovery() OR "
-        "current_setting('transaction_read_only') = 'on'",
-        deadline_ns, &rc, err);
+    PGresult *result =
+        guaco__postgres_ask(conn,
+                            "SELECT pg_is_in_recovery() OR "
+                            "current_setting('transaction_read_only') = 'on'",
+                            deadline_ns, &rc, err);
     if (result == NULL)
         return rc;
     if (strcmp(PQgetvalue(result, 0, 0), "f") != 0)
@@ -307,9 +306,8 @@ static int
 log_in_failed(PGconn *conn, struct guaco_error *err)
 {
     static const char *const final[] = {
-        "authentication", "does not exist", "pg_hba.conf",
-        "no password",    "permission",     "certificate",
-        "invalid",        NULL};
+        "authentication", "does not exist", "pg_hba.conf", "no password",
+        "permission",     "certificate",    "invalid",     NULL};
     const char *text = PQerrorMessage(conn);
     int rc = broken(conn, err);
 
@@ -335,8 +333,9 @@ dial(PGconn *conn, uint64_t deadline_ns, struct guaco_error *err)
     while (wants != PGRES_POLLING_OK) {
         if (wants == PGRES_POLLING_FAILED)
             return log_in_failed(conn, err);
-        int rc = wait_for(conn, wants == PGRES_POLLING_READING ? POLLIN : POLLOUT,
-                          deadline_ns, &got, err);
+        int rc =
+            wait_for(conn, wants == PGRES_POLLING_READING ? POLLIN : POLLOUT,
+                     deadline_ns, &got, err);
         if (rc != GUACO_OK)
             return rc;
         wants = PQconnectPoll(conn);

@@ -54,9 +54,9 @@ int guaco__postgres_connect(PGconn **out,
                             struct guaco_error *err);
 
 /* The only result of `sql`, a query without parameters, or NULL with *rc. */
-PGresult *guaco__postgres_ask(PGconn *conn, const char *sql,
-                              uint64_t deadline_ns, int *rc,
-                              struct guaco_error *err);
+PGresult *
+guaco__postgres_ask(PGconn *conn, const char *sql, uint64_t deadline_ns,
+                    int *rc, struct guaco_error *err);
 
 /* Send what is buffered; in a pipeline answers are read meanwhile.  0,
  * GUACO_E_IO, GUACO_E_TIMEOUT. */

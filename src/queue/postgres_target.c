@@ -11,12 +11,24 @@
 
 /* What libpq is given as it is. */
 static const char *const passed[] = {
-    "host",           "port",         "user",
-    "password",       "passfile",     "sslmode",
-    "sslrootcert",    "sslcert",      "sslkey",
-    "sslpassword",    "sslcrl",       "sslsni",
-    "gssencmode",     "krbsrvname",   "ssl_min_protocol_version",
-    "target_session_attrs", "channel_binding", "application_name",
+    "host",
+    "port",
+    "user",
+    "password",
+    "passfile",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "sslpassword",
+    "sslcrl",
+    "sslsni",
+    "gssencmode",
+    "krbsrvname",
+    "ssl_min_protocol_version",
+    "target_session_attrs",
+    "channel_binding",
+    "application_name",
 };
 
 static int
@@ -111,9 +123,9 @@ add_hosts(struct guaco__postgres_target *target, struct guaco_error *err)
     for (size_t i = 0; i < target->url.host_count; i++) {
         const struct guaco__url_host *host = &target->url.hosts[i];
         const char *comma = i == 0 ? "" : ",";
-        host_len += (size_t)snprintf(
-            target->hosts + host_len, sizeof target->hosts - host_len, "%s%s",
-            comma, host->name);
+        host_len += (size_t)snprintf(target->hosts + host_len,
+                                     sizeof target->hosts - host_len, "%s%s",
+                                     comma, host->name);
         port_len += (size_t)snprintf(
             target->ports + port_len, sizeof target->ports - port_len, "%s%u",
             comma, host->port == 0 ? 5432u : (unsigned)host->port);
@@ -167,8 +179,7 @@ add_rest(struct guaco__postgres_target *target, struct guaco_error *err)
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0] && rc == GUACO_OK;
          i++)
         rc = add(target, fixed[i][0], fixed[i][1], err);
-    return rc != GUACO_OK ? rc
-                          : add(target, "options", target->options, err);
+    return rc != GUACO_OK ? rc : add(target, "options", target->options, err);
 }
 
 int

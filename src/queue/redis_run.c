@@ -101,8 +101,9 @@ call(struct redis_store *self, const struct redis_frame *frame,
         if (end == REDIS_ENDED)
             return GUACO_OK;
         may_be_done = may_be_done || end == REDIS_UNANSWERED;
-        if (end == REDIS_REFUSED || rc == GUACO_E_NOMEM || rc == GUACO_E_PROTO ||
-            rc == GUACO_E_LIMIT || !guaco__backoff_wait(&backoff, deadline_ns))
+        if (end == REDIS_REFUSED || rc == GUACO_E_NOMEM ||
+            rc == GUACO_E_PROTO || rc == GUACO_E_LIMIT ||
+            !guaco__backoff_wait(&backoff, deadline_ns))
             break;
     }
     if (!may_be_done)
@@ -149,8 +150,7 @@ run_frame(struct redis_store *self, struct guaco__op **ops, bool *skip,
     if (rc != GUACO_OK) {
         guaco__redis_drop(self);
         self->unsure = self->number;
-        return guaco_fail(err, rc, 0,
-                          "%s: the server's answer cannot be used",
+        return guaco_fail(err, rc, 0, "%s: the server's answer cannot be used",
                           self->base.scheme);
     }
     return GUACO_OK;
@@ -189,7 +189,7 @@ free_pages(struct redis_store *self)
 
 int
 guaco__redis_run(struct guaco__store *store, struct guaco__op **ops, size_t n,
-          uint64_t deadline_ns, struct guaco_error *err)
+                 uint64_t deadline_ns, struct guaco_error *err)
 {
     struct redis_store *self = self_of(store);
     bool skip[OPS_MAX] = {false};

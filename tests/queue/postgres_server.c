@@ -61,9 +61,8 @@ become_other(void)
 {
     const struct passwd *user = other_user();
 
-    if (user != NULL &&
-        (setgroups(0, NULL) != 0 || setgid(user->pw_gid) != 0 ||
-         setuid(user->pw_uid) != 0))
+    if (user != NULL && (setgroups(0, NULL) != 0 || setgid(user->pw_gid) != 0 ||
+                         setuid(user->pw_uid) != 0))
         _exit(126);
     prctl(PR_SET_PDEATHSIG, SIGQUIT); /* after what would forget it */
     if (getppid() == 1)
@@ -74,15 +73,15 @@ static void
 init_cluster(const struct postgres_server *server)
 {
     const struct passwd *user = other_user();
-    char path[512], data[128];
+    char bin[256], path[300], data[128];
     int status;
 
     snprintf(data, sizeof data, "%s/data", server->process.folder);
     if (user != NULL)
         assert_int_equal(
             chown(server->process.folder, user->pw_uid, user->pw_gid), 0);
-    assert_true(find_bin(path, 256));
-    strcat(path, "/initdb");
+    assert_true(find_bin(bin, sizeof bin));
+    snprintf(path, sizeof path, "%s/initdb", bin);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
@@ -107,18 +106,28 @@ exec_server(const void *ctx)
 {
     const struct command *command = ctx;
     const char *const *more = command->more;
-    char path[512], data[128];
-    const char *args[ARGS_MAX] = {
-        path, "-D", data, "-k", command->server->process.folder,
-        "-c", "listen_addresses=",    "-c", "fsync=off",
-        "-c", "full_page_writes=off", "-c", "max_connections=200",
-        "-c", "unix_socket_permissions=0777"};
+    char bin[256], path[300], data[128];
+    const char *args[ARGS_MAX] = {path,
+                                  "-D",
+                                  data,
+                                  "-k",
+                                  command->server->process.folder,
+                                  "-c",
+                                  "listen_addresses=",
+                                  "-c",
+                                  "fsync=off",
+                                  "-c",
+                                  "full_page_writes=off",
+                                  "-c",
+                                  "max_connections=200",
+                                  "-c",
+                                  "unix_socket_permissions=0777"};
     size_t n = 15;
 
     snprintf(data, sizeof data, "%s/data", command->server->process.folder);
-    if (!find_bin(path, 256))
+    if (!find_bin(bin, sizeof bin))
         _exit(126);
-    strcat(path, "/postgres");
+    snprintf(path, sizeof path, "%s/postgres", bin);
     for (; more != NULL && *more != NULL && n + 1 < ARGS_MAX; more++)
         args[n++] = *more;
     args[n] = NULL;

@@ -1,7 +1,6 @@
 #include "private_server.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../folder.h"
 #include "../test.h"
 
 void
@@ -18,7 +18,7 @@ private_server_folder(struct private_server *server, const char *name)
         return;
     snprintf(server->folder, sizeof server->folder, "/tmp/guaco-%s.XXXXXX",
              name);
-    assert_non_null(mkdtemp(server->folder));
+    folder_new(server->folder);
 }
 
 /* It says when it is ready. */
@@ -74,20 +74,11 @@ private_server_kill(struct private_server *server, int signal)
     server->pid = 0;
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 void
 private_server_remove(struct private_server *server, int signal)
 {
     private_server_kill(server, signal);
     if (server->folder[0] != '\0')
-        nftw(server->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        folder_delete(server->folder);
     server->folder[0] = '\0';
 }

@@ -344,6 +344,12 @@ setup_redis(void **state)
     return fixture_setup(state, "redis");
 }
 
+static int
+setup_postgresql(void **state)
+{
+    return fixture_setup(state, "postgresql");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -358,15 +364,22 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(no_acknowledged_task_is_lost_by_kills,
                                         setup_redis, fixture_teardown),
     };
+    const struct CMUnitTest postgresql[] = {
+        cmocka_unit_test_setup_teardown(no_acknowledged_task_is_lost_by_kills,
+                                        setup_postgresql, fixture_teardown),
+    };
     const char *only = argc > 2 ? argv[2] : "";
     int failed = 0;
 
     if (argc > 1)
         kills = (int)strtol(argv[1], NULL, 10);
-    if (strcmp(only, "redis") != 0)
+    if (*only == '\0' || strcmp(only, "sqlite") == 0)
         failed += cmocka_run_group_tests(sqlite, NULL, NULL);
-    if (strcmp(only, "sqlite") != 0 && fixture_has("redis"))
+    if ((*only == '\0' || strcmp(only, "redis") == 0) && fixture_has("redis"))
         failed += cmocka_run_group_tests(redis, NULL, NULL);
+    if ((*only == '\0' || strcmp(only, "postgresql") == 0) &&
+        fixture_has("postgresql"))
+        failed += cmocka_run_group_tests(postgresql, NULL, NULL);
     fixture_end();
     return failed;
 }

@@ -89,12 +89,8 @@ from guaco._queue_task import (
     seconds,
     unix_ms,
 )
-<<<<<<< HEAD
-from guaco._queue_url import redis_url, without_secrets
-from guaco._queue_using import Using, active
-=======
 from guaco._queue_url import postgres_url, redis_url, without_secrets
->>>>>>> a9275b0 (queue: PostgreSQL from Python, docs, tests)
+from guaco._queue_using import Using, active
 from guaco._serializer import (
     PayloadError,
     PickleSerializer,

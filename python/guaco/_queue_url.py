@@ -32,7 +32,9 @@ def redis_url(
     return f"{head}?{query}" if query else head
 
 
-def postgres_url(host: str | os.PathLike[str] | None, port: int | str | None, options: dict[str, Any]) -> str:
+def postgres_url(
+    host: str | os.PathLike[str] | None, port: int | str | None, options: dict[str, Any]
+) -> str:
     """The URL of a PostgreSQL server; what is None is left to libpq."""
     database = options.pop("dbname", None)
     path = "" if database is None else urllib.parse.quote(str(database), safe="")

@@ -195,8 +195,8 @@ class Queue(Registering, Hooks, Steering, Commands):
     ``where`` is a URL (``sqlite:///demo.db``, four slashes for an absolute
     path; ``redis://user:password@host:port/db``, ``rediss://``,
     ``redis+sentinel://host,host/service/db``, ``redis+unix:///path``;
-    ``postgresql://user:password@host:port/db``; ``memory:``) or a name, which means the SQLite file NAME.db.  Nothing
-    is opened before the first use.
+    ``postgresql://user:password@host:port/db``; ``memory:``) or a name, which
+    means the SQLite file NAME.db.  Nothing is opened before the first use.
 
     name: several queues may share one store; A-Z a-z 0-9 _ . - (64).
     results: whether results are kept; if not, enqueuing gives None.

@@ -170,7 +170,7 @@ static int
 send_asides(struct postgres_store *self)
 {
     struct guaco_slice out = guaco__buf_slice(&self->base.out);
-    const char *at = out.at, *end = out.at + out.len;
+    const char *at = out.at, *end = out.len > 0 ? at + out.len : at;
     int rc = GUACO_OK;
 
     while (at < end && rc == GUACO_OK) {

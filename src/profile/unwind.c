@@ -234,6 +234,10 @@ look(struct guaco__unwinder *self, struct guaco_error *err)
     int rc = guaco__maps_read(&maps, self->pid, err);
     if (rc != GUACO_OK)
         return rc;
+    if (maps.count == 0) { /* its memory is gone, it is not yet */
+        guaco__mappings_release(&maps);
+        return guaco_fail(err, GUACO_E_CLOSED, 0, "no process %d", self->pid);
+    }
     guaco__mappings_release(&self->maps);
     self->maps = maps;
     if (self->dwfl != NULL)

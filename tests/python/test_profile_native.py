@@ -14,6 +14,7 @@ import subprocess
 import time
 
 import pytest
+from deadline import DEADLINE_S
 from test_profile import profile, python, some_python, target
 
 __all__ = ["python", "some_python", "target"]  # fixtures
@@ -208,6 +209,13 @@ def test_a_killed_profiler_leaves_no_thread_stopped(exe, some_python, target):
         assert_runs(program)
 
 
+def wait_for_tracer(program):
+    """Until a sample is seen being taken."""
+    deadline = time.monotonic() + DEADLINE_S
+    while status(program.pid, program.pid)["TracerPid"] == "0":
+        assert time.monotonic() < deadline
+
+
 def test_a_target_that_ends_ends_the_recording(exe, some_python, target):
     program = target(some_python, COUNTING)
     profiler = subprocess.Popen(
@@ -217,10 +225,7 @@ def test_a_target_that_ends_ends_the_recording(exe, some_python, target):
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 20
-    while status(profiler.pid, profiler.pid)["SigBlk"][-5] != "1":  # SIGCHLD
-        assert time.monotonic() < deadline
-    program.read_until(r"\d+\n")
+    wait_for_tracer(program)
     os.kill(program.pid, signal.SIGKILL)
     out, err = profiler.communicate(timeout=20)
     assert profiler.returncode == 0, err
@@ -247,6 +252,7 @@ def test_signals_reach_a_target_that_is_stopped_again_and_again(exe, some_python
         + ["-o", "/dev/null", "-p", str(program.pid)],
         stderr=subprocess.PIPE,
     )
+    wait_for_tracer(program)
     for n in range(1, 101):
         os.kill(program.pid, signal.SIGUSR1)
         program.read_until(rf"got {n}\n")

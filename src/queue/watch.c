@@ -81,6 +81,26 @@ read_news(struct guaco_broker *broker, uint64_t id, uint32_t after, bool take,
     return rc;
 }
 
+/* A read that failed may have met the end of the memory that the task was in,
+ * a moment before it was known: ask once more, and take nothing.  Returns
+ * GUACO_E_LOST with *err, or rc with *err as it was. */
+static int
+judge_failure(struct guaco_broker *broker, uint64_t id, int rc,
+              struct guaco_error *err)
+{
+    struct guaco_error why = {0};
+    struct guaco_news news;
+
+    int again = read_news(broker, id, 0, false, &news, &why);
+    if (again == GUACO_OK)
+        guaco_news_release(&news);
+    if (again != GUACO_E_LOST)
+        return rc;
+    if (err != NULL)
+        *err = why;
+    return again;
+}
+
 static int
 wait_listed(struct guaco_broker *broker, struct guaco__waiter *waiter,
             bool take, uint64_t end_ns, struct guaco_news *news,
@@ -90,6 +110,8 @@ wait_listed(struct guaco_broker *broker, struct guaco__waiter *waiter,
 
     for (;;) {
         int rc = read_news(broker, id, 0, take, news, err);
+        if (rc == GUACO_E_IO)
+            rc = judge_failure(broker, id, rc, err);
         if (rc != GUACO_OK || news->result != NULL)
             return rc;
         guaco_news_release(news);

@@ -29,11 +29,14 @@
 #define LEDGER_MAX 4000000
 #define SLOTS      4
 
+/* A store in which all tasks of 10,000 kills have ended takes long to check. */
+#define ROUND_KILLS 500
+
 /* Producers rest while more is waiting: the file is checked now and then, and
  * the check of one that has grown without end takes as long. */
 #define BACKLOG_MAX 20000
 
-static int kills = 20;
+static int kills; /* of this round */
 
 /* Shared with the children: what was acknowledged, and how much was run. */
 struct ledger {
@@ -353,36 +356,44 @@ setup_postgresql(void **state)
     return fixture_setup(state, "postgresql");
 }
 
+/* Each round has a store of its own. */
+static int
+kill_on(CMFixtureFunction setup, int total)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(no_acknowledged_task_is_lost_by_kills,
+                                        setup, fixture_teardown),
+    };
+    int failed = 0;
+
+    for (int left = total; left > 0; left -= kills) {
+        kills = left < ROUND_KILLS ? left : ROUND_KILLS;
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    }
+    return failed;
+}
+
 int
 main(int argc, char **argv)
 {
-    const struct CMUnitTest sqlite[] = {
-        cmocka_unit_test_setup_teardown(no_acknowledged_task_is_lost_by_kills,
-                                        setup_sqlite, fixture_teardown),
+    const struct CMUnitTest writers[] = {
         cmocka_unit_test_setup_teardown(
             four_writers_and_forced_checkpoints_leave_a_sound_file,
             setup_sqlite, fixture_teardown),
     };
-    const struct CMUnitTest redis[] = {
-        cmocka_unit_test_setup_teardown(no_acknowledged_task_is_lost_by_kills,
-                                        setup_redis, fixture_teardown),
-    };
-    const struct CMUnitTest postgresql[] = {
-        cmocka_unit_test_setup_teardown(no_acknowledged_task_is_lost_by_kills,
-                                        setup_postgresql, fixture_teardown),
-    };
+    int total = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 20;
     const char *only = argc > 2 ? argv[2] : "";
     int failed = 0;
 
-    if (argc > 1)
-        kills = (int)strtol(argv[1], NULL, 10);
-    if (*only == '\0' || strcmp(only, "sqlite") == 0)
-        failed += cmocka_run_group_tests(sqlite, NULL, NULL);
+    if (*only == '\0' || strcmp(only, "sqlite") == 0) {
+        failed += kill_on(setup_sqlite, total);
+        failed += cmocka_run_group_tests(writers, NULL, NULL);
+    }
     if ((*only == '\0' || strcmp(only, "redis") == 0) && fixture_has("redis"))
-        failed += cmocka_run_group_tests(redis, NULL, NULL);
+        failed += kill_on(setup_redis, total);
     if ((*only == '\0' || strcmp(only, "postgresql") == 0) &&
         fixture_has("postgresql"))
-        failed += cmocka_run_group_tests(postgresql, NULL, NULL);
+        failed += kill_on(setup_postgresql, total);
     fixture_end();
     return failed;
 }

@@ -60,7 +60,7 @@ guaco__waiter_end(struct guaco_broker *broker, struct guaco__waiter *waiter)
 }
 
 static int
-read_news(struct guaco_broker *broker, uint64_t id, uint32_t after, bool take,
+read_once(struct guaco_broker *broker, uint64_t id, uint32_t after, bool take,
           struct guaco_news *news, struct guaco_error *err)
 {
     struct guaco__op op = {
@@ -91,7 +91,7 @@ judge_failure(struct guaco_broker *broker, uint64_t id, int rc,
     struct guaco_error why = {0};
     struct guaco_news news;
 
-    int again = read_news(broker, id, 0, false, &news, &why);
+    int again = read_once(broker, id, 0, false, &news, &why);
     if (again == GUACO_OK)
         guaco_news_release(&news);
     if (again != GUACO_E_LOST)
@@ -99,6 +99,15 @@ judge_failure(struct guaco_broker *broker, uint64_t id, int rc,
     if (err != NULL)
         *err = why;
     return again;
+}
+
+static int
+read_news(struct guaco_broker *broker, uint64_t id, uint32_t after, bool take,
+          struct guaco_news *news, struct guaco_error *err)
+{
+    int rc = read_once(broker, id, after, take, news, err);
+
+    return rc == GUACO_E_IO ? judge_failure(broker, id, rc, err) : rc;
 }
 
 static int
@@ -110,8 +119,6 @@ wait_listed(struct guaco_broker *broker, struct guaco__waiter *waiter,
 
     for (;;) {
         int rc = read_news(broker, id, 0, take, news, err);
-        if (rc == GUACO_E_IO)
-            rc = judge_failure(broker, id, rc, err);
         if (rc != GUACO_OK || news->result != NULL)
             return rc;
         guaco_news_release(news);

@@ -29,6 +29,7 @@
 #include "guaco/task.h"
 
 #define GUACO__QUEUES_MAX    255u /* names a store */
+#define GUACO__BATCH_OPS_MAX 512u /* of one batch, and of one commit */
 #define GUACO__LEASE_LOOK_MS 5000 /* while tasks run, keepers look at leases */
 #define GUACO__DEAD_TTL_S    (7u * 24 * 3600) /* of the result of a dead task */
 #define GUACO__RESULT_TTL_S  (24u * 3600)     /* where the task says nothing */
@@ -522,8 +523,9 @@ struct guaco__store_ops {
     /* The fork is done, in the parent: what was waiting for notices goes on. */
     void (*resume)(struct guaco__store *store);
 
-    /* See the top.  Wait for the store until the monotonic clock says
-     * deadline_ns, then GUACO_E_TIMEOUT.  Fills store->touched. */
+    /* See the top; n is 1 to GUACO__BATCH_OPS_MAX.  Wait for the store until
+     * the monotonic clock says deadline_ns, then GUACO_E_TIMEOUT.  Fills
+     * store->touched. */
     int (*run)(struct guaco__store *store, struct guaco__op **ops, size_t n,
                uint64_t deadline_ns, struct guaco_error *err);
 

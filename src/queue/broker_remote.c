@@ -3,8 +3,8 @@
  * (memory_server.c): a store whose every run is a request over a socket.
  *
  * The keeper may end and be started again; what was in it is gone then.  Who
- * comes next is told by an error, and connects anew.  Who only waits is told by
- * a notice for all that is listened to: each looks for itself then, and a
+ * writes next is told by an error, and connects anew.  Who only waits is told
+ * by a notice for all that is listened to: each looks for itself then, and a
  * task's id, which no two memories share, says that it is lost.
  *
  * Two locks: `talk` is held for a request and its answer, `lock` for a send and
@@ -321,6 +321,52 @@ run_some(struct remote_store *self, struct guaco__op **ops, size_t n,
     return rc;
 }
 
+static int
+run_all(struct remote_store *self, struct guaco__op **ops, size_t n,
+        size_t *done, uint64_t deadline_ns, struct guaco_error *err)
+{
+    int rc = ensure_link(self, deadline_ns, err);
+
+    while (rc == GUACO_OK && *done < n) {
+        size_t count = 0;
+        rc = run_some(self, ops + *done, n - *done, &count, deadline_ns, err);
+        if (rc == GUACO_OK)
+            *done += count;
+    }
+    return rc;
+}
+
+/*
+ * Reads may meet the end of the keeper before it is known, and are asked once
+ * more: the next one says what is lost.  Nothing is taken now, lest it be taken
+ * twice: that a result was to be taken and is not lost is a failure, too.
+ */
+static int
+read_again(struct remote_store *self, struct guaco__op **ops, size_t n,
+           uint64_t deadline_ns)
+{
+    bool takes[GUACO__BATCH_OPS_MAX];
+    size_t done = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (ops[i]->kind != GUACO__OP_READ)
+            return GUACO_E_UNSUPPORTED;
+    }
+    for (size_t i = 0; i < n; i++) {
+        takes[i] = ops[i]->read.take;
+        ops[i]->read.take = false;
+    }
+    int rc = run_all(self, ops, n, &done, deadline_ns, NULL);
+    for (size_t i = 0; i < n; i++) {
+        ops[i]->read.take = takes[i];
+        if (rc == GUACO_OK && takes[i] && ops[i]->rc != GUACO_E_LOST)
+            rc = GUACO_E_IO;
+    }
+    for (size_t i = 0; rc != GUACO_OK && i < n; i++)
+        guaco__op_take_back(ops[i]);
+    return rc;
+}
+
 /* What came before a failure has happened, so it is then told op by op. */
 static int
 remote_run(struct guaco__store *store, struct guaco__op **ops, size_t n,
@@ -330,13 +376,10 @@ remote_run(struct guaco__store *store, struct guaco__op **ops, size_t n,
     size_t done = 0;
 
     pthread_mutex_lock(&self->talk);
-    int rc = ensure_link(self, deadline_ns, err);
-    while (rc == GUACO_OK && done < n) {
-        size_t count = 0;
-        rc = run_some(self, ops + done, n - done, &count, deadline_ns, err);
-        if (rc == GUACO_OK)
-            done += count;
-    }
+    int rc = run_all(self, ops, n, &done, deadline_ns, err);
+    if (rc == GUACO_E_IO &&
+        read_again(self, ops + done, n - done, deadline_ns) == GUACO_OK)
+        rc = GUACO_OK;
     pthread_mutex_unlock(&self->talk);
     if (rc == GUACO_OK || done == 0)
         return rc;

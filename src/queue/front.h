@@ -26,7 +26,6 @@
 #include "base/list.h"
 #include "broker_int.h"
 
-#define GUACO__BATCH_OPS_MAX  512u /* of one batch, and of one commit */
 #define GUACO__ASYNC_PUTS_MAX 100000u
 #define GUACO__PUTS_MAX       10000u      /* tasks of one put call */
 #define GUACO__PUT_BYTES_MAX  (64u << 20) /* of one put call */

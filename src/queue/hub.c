@@ -196,23 +196,6 @@ remove_taken(struct guaco_broker *broker, struct guaco__op *ops, size_t n)
         guaco_news_release(&news[i]);
 }
 
-/* Read for all of them; once more if it failed: the store of a keeper that died
- * says so of the first call, and only the next is told what was lost. */
-static int
-look_for(struct guaco_broker *broker, struct look *looks, struct guaco__op *ops,
-         size_t n)
-{
-    int rc = guaco__front_run(broker, ops, n, NULL);
-
-    if (rc != GUACO_E_IO)
-        return rc;
-    for (size_t i = 0; i < n; i++) {
-        guaco_news_release(&looks[i].news);
-        looks[i].news = (struct guaco_news){0};
-    }
-    return guaco__front_run(broker, ops, n, NULL);
-}
-
 /* The lock is held, and let go meanwhile. */
 static void
 serve_watches(struct guaco_broker *broker)
@@ -224,7 +207,7 @@ serve_watches(struct guaco_broker *broker)
     if (n == 0)
         return;
     pthread_mutex_unlock(&broker->lock);
-    int rc = look_for(broker, looks, ops, n);
+    int rc = guaco__front_run(broker, ops, n, NULL);
     pthread_mutex_lock(&broker->lock);
 
     n = hand_over(broker, looks, ops, n, rc);

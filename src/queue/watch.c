@@ -60,7 +60,7 @@ guaco__waiter_end(struct guaco_broker *broker, struct guaco__waiter *waiter)
 }
 
 static int
-read_once(struct guaco_broker *broker, uint64_t id, uint32_t after, bool take,
+read_news(struct guaco_broker *broker, uint64_t id, uint32_t after, bool take,
           struct guaco_news *news, struct guaco_error *err)
 {
     struct guaco__op op = {
@@ -79,35 +79,6 @@ read_once(struct guaco_broker *broker, uint64_t id, uint32_t after, bool take,
                           "every process sees them",
                           (unsigned long long)id);
     return rc;
-}
-
-/* A read that failed may have met the end of the memory that the task was in,
- * a moment before it was known: ask once more, and take nothing.  Returns
- * GUACO_E_LOST with *err, or rc with *err as it was. */
-static int
-judge_failure(struct guaco_broker *broker, uint64_t id, int rc,
-              struct guaco_error *err)
-{
-    struct guaco_error why = {0};
-    struct guaco_news news;
-
-    int again = read_once(broker, id, 0, false, &news, &why);
-    if (again == GUACO_OK)
-        guaco_news_release(&news);
-    if (again != GUACO_E_LOST)
-        return rc;
-    if (err != NULL)
-        *err = why;
-    return again;
-}
-
-static int
-read_news(struct guaco_broker *broker, uint64_t id, uint32_t after, bool take,
-          struct guaco_news *news, struct guaco_error *err)
-{
-    int rc = read_once(broker, id, after, take, news, err);
-
-    return rc == GUACO_E_IO ? judge_failure(broker, id, rc, err) : rc;
 }
 
 static int

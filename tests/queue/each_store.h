@@ -7,36 +7,6 @@
  * it was started to test.
  */
 
-static int
-setup_memory(void **state)
-{
-    return fixture_setup(state, "memory");
-}
-
-static int
-setup_remote(void **state)
-{
-    return fixture_setup(state, "remote");
-}
-
-static int
-setup_sqlite(void **state)
-{
-    return fixture_setup(state, "sqlite");
-}
-
-static int
-setup_redis(void **state)
-{
-    return fixture_setup(state, "redis");
-}
-
-static int
-setup_postgresql(void **state)
-{
-    return fixture_setup(state, "postgresql");
-}
-
 int
 main(int argc, char **argv)
 {
@@ -49,23 +19,24 @@ main(int argc, char **argv)
     (void)argv;
 #endif
 #define X(name) \
-    cmocka_unit_test_setup_teardown(name, setup_memory, fixture_teardown),
+    cmocka_unit_test_setup_teardown(name, fixture_on_memory, fixture_teardown),
     const struct CMUnitTest memory[] = {TESTS(X)};
 #undef X
 #define X(name) \
-    cmocka_unit_test_setup_teardown(name, setup_remote, fixture_teardown),
+    cmocka_unit_test_setup_teardown(name, fixture_on_remote, fixture_teardown),
     const struct CMUnitTest remote[] = {TESTS(X)};
 #undef X
 #define X(name) \
-    cmocka_unit_test_setup_teardown(name, setup_sqlite, fixture_teardown),
+    cmocka_unit_test_setup_teardown(name, fixture_on_sqlite, fixture_teardown),
     const struct CMUnitTest sqlite[] = {TESTS(X)};
 #undef X
 #define X(name) \
-    cmocka_unit_test_setup_teardown(name, setup_redis, fixture_teardown),
+    cmocka_unit_test_setup_teardown(name, fixture_on_redis, fixture_teardown),
     const struct CMUnitTest redis[] = {TESTS(X)};
 #undef X
-#define X(name) \
-    cmocka_unit_test_setup_teardown(name, setup_postgresql, fixture_teardown),
+#define X(name)                                                  \
+    cmocka_unit_test_setup_teardown(name, fixture_on_postgresql, \
+                                    fixture_teardown),
     const struct CMUnitTest postgresql[] = {TESTS(X)};
 #undef X
     fixture_clock_init();

@@ -111,8 +111,8 @@ fixture_has(const char *kind)
     return strcmp(kind, "redis") != 0 || redis_server_is_there();
 }
 
-int
-fixture_setup(void **state, const char *kind)
+static int
+set_up(void **state, const char *kind)
 {
     struct fixture *f = calloc(1, sizeof *f);
     struct guaco_error err = {0};
@@ -142,6 +142,36 @@ fixture_setup(void **state, const char *kind)
     f->owner = fixture_owner(f);
     *state = f;
     return 0;
+}
+
+int
+fixture_on_memory(void **state)
+{
+    return set_up(state, "memory");
+}
+
+int
+fixture_on_remote(void **state)
+{
+    return set_up(state, "remote");
+}
+
+int
+fixture_on_sqlite(void **state)
+{
+    return set_up(state, "sqlite");
+}
+
+int
+fixture_on_redis(void **state)
+{
+    return set_up(state, "redis");
+}
+
+int
+fixture_on_postgresql(void **state)
+{
+    return set_up(state, "postgresql");
 }
 
 int

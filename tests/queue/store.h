@@ -42,8 +42,12 @@ void fixture_end(void);
 /* Whether tests of `kind` can be run here. */
 bool fixture_has(const char *kind);
 
-/* Open the broker of `kind` and register an owner with a long lease. */
-int fixture_setup(void **state, const char *kind);
+/* Open the broker of a kind and register an owner with a long lease. */
+int fixture_on_memory(void **state);
+int fixture_on_remote(void **state);
+int fixture_on_sqlite(void **state);
+int fixture_on_redis(void **state);
+int fixture_on_postgresql(void **state);
 int fixture_teardown(void **state);
 
 /* Another owner. */

@@ -338,24 +338,6 @@ four_writers_and_forced_checkpoints_leave_a_sound_file(void **state)
     assert_int_equal(fixture_stats(f).waiting, WRITERS * WRITES);
 }
 
-static int
-setup_sqlite(void **state)
-{
-    return fixture_setup(state, "sqlite");
-}
-
-static int
-setup_redis(void **state)
-{
-    return fixture_setup(state, "redis");
-}
-
-static int
-setup_postgresql(void **state)
-{
-    return fixture_setup(state, "postgresql");
-}
-
 /* Each round has a store of its own. */
 static int
 kill_on(CMFixtureFunction setup, int total)
@@ -379,21 +361,21 @@ main(int argc, char **argv)
     const struct CMUnitTest writers[] = {
         cmocka_unit_test_setup_teardown(
             four_writers_and_forced_checkpoints_leave_a_sound_file,
-            setup_sqlite, fixture_teardown),
+            fixture_on_sqlite, fixture_teardown),
     };
     int total = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 20;
     const char *only = argc > 2 ? argv[2] : "";
     int failed = 0;
 
     if (*only == '\0' || strcmp(only, "sqlite") == 0) {
-        failed += kill_on(setup_sqlite, total);
+        failed += kill_on(fixture_on_sqlite, total);
         failed += cmocka_run_group_tests(writers, NULL, NULL);
     }
     if ((*only == '\0' || strcmp(only, "redis") == 0) && fixture_has("redis"))
-        failed += kill_on(setup_redis, total);
+        failed += kill_on(fixture_on_redis, total);
     if ((*only == '\0' || strcmp(only, "postgresql") == 0) &&
         fixture_has("postgresql"))
-        failed += kill_on(setup_postgresql, total);
+        failed += kill_on(fixture_on_postgresql, total);
     fixture_end();
     return failed;
 }

@@ -12,12 +12,6 @@
 #include "queue/remote_link.h"
 #include "store.h"
 
-static int
-setup(void **state)
-{
-    return fixture_setup(state, "remote");
-}
-
 /* ---- other processes' wake-ups ---- */
 
 /* Waits for a task's result through a broker of its own. */
@@ -274,7 +268,8 @@ hundreds_of_reads_and_claims_are_split_into_requests(void **state)
 int
 main(void)
 {
-#define X(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
+#define X(name) \
+    cmocka_unit_test_setup_teardown(name, fixture_on_remote, fixture_teardown)
     const struct CMUnitTest tests[] = {
         X(who_waits_elsewhere_is_woken_by_the_finish),
         X(a_worker_elsewhere_is_woken_by_a_put_and_takes_all),

@@ -20,12 +20,6 @@
 
 static int disconnects = 50;
 
-static int
-setup(void **state)
-{
-    return fixture_setup(state, "redis");
-}
-
 /* Commands to the server, whose answers do not matter. */
 static void
 tell(const char *line)
@@ -765,7 +759,7 @@ int
 main(int argc, char **argv)
 {
 #define TEST(name) \
-    cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
+    cmocka_unit_test_setup_teardown(name, fixture_on_redis, fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(what_was_done_is_not_done_again_when_its_answer_is_lost),
         TEST(what_an_unanswered_claim_took_is_given_back),

@@ -422,17 +422,11 @@ a_file_on_a_network_is_refused_by_the_systems_name(void **state)
     fake_type = 0;
 }
 
-static int
-setup_sqlite(void **state)
-{
-    return fixture_setup(state, "sqlite");
-}
-
 int
 main(void)
 {
 #define ON_FILE(name) \
-    cmocka_unit_test_setup_teardown(name, setup_sqlite, fixture_teardown)
+    cmocka_unit_test_setup_teardown(name, fixture_on_sqlite, fixture_teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             a_url_that_is_not_understood_is_refused_by_what_is_wrong),

@@ -376,29 +376,11 @@ a_store_without_connections_says_so(void **state)
     assert_non_null(strstr(err.text, "cannot take part"));
 }
 
-static int
-setup_sqlite(void **state)
-{
-    return fixture_setup(state, "sqlite");
-}
-
-static int
-setup_memory(void **state)
-{
-    return fixture_setup(state, "memory");
-}
-
-static int
-setup_remote(void **state)
-{
-    return fixture_setup(state, "remote");
-}
-
 int
 main(void)
 {
 #define X(name) \
-    cmocka_unit_test_setup_teardown(name, setup_sqlite, fixture_teardown)
+    cmocka_unit_test_setup_teardown(name, fixture_on_sqlite, fixture_teardown)
     const struct CMUnitTest tests[] = {
         X(it_is_there_after_the_commit_and_gone_after_a_rollback),
         X(a_closed_connection_rolls_back_and_lets_go),
@@ -413,9 +395,9 @@ main(void)
         X(without_memory_nothing_is_half_done),
         X(threads_write_both_ways_and_workers_are_woken),
         cmocka_unit_test_setup_teardown(a_store_without_connections_says_so,
-                                        setup_memory, fixture_teardown),
+                                        fixture_on_memory, fixture_teardown),
         cmocka_unit_test_setup_teardown(a_store_without_connections_says_so,
-                                        setup_remote, fixture_teardown),
+                                        fixture_on_remote, fixture_teardown),
     };
 #undef X
 

@@ -5,7 +5,6 @@ Each run has a cluster of its own, behind a Unix socket, and ends it.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import pathlib
@@ -13,20 +12,23 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import Program
-from test_queue_run import fresh_app, get
+from server_store import (
+    Start,
+    fork_a_child,
+    kill_a_worker,
+    restart_the_server,
+    run_tasks,
+)
+from test_queue_run import fresh_app
 
 import guaco
 from guaco.queue import PostgresQueue, Queue
 
-Start = Callable[..., Program]
-HERE = pathlib.Path(__file__).parent
 BINARIES = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 pytestmark = pytest.mark.skipif(not BINARIES, reason="no PostgreSQL is installed")
@@ -124,76 +126,23 @@ def test_its_parts_make_a_url() -> None:
 
 
 def test_tasks_run_and_results_come(app: Any) -> None:
-    assert get(app.add(1, 2)) == 3
-    assert get(app.double(21)) == 42
-    assert [get(r) for r in [app.add(n, n) for n in range(50)]] == [
-        2 * n for n in range(50)
-    ]
-
-    async def in_a_loop() -> int:
-        results = [await app.add.aenqueue(n, 1) for n in range(20)]
-        return sum([await r for r in results])
-
-    assert asyncio.run(in_a_loop()) == sum(range(1, 21))
-    assert app.queue.stats()["waiting"] == 0
+    run_tasks(app)
 
 
 def test_two_processes_with_one_server(
     server: Server, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = fresh_app(server.url, monkeypatch)
-    env = {"QUEUE_URL": server.url}
-    program = start("guaco", "work", "queue_app:queue", "-w", "2", "-k", "process",
-                    "--python", sys.executable, cwd=HERE, env=env)  # fmt: skip
-    program.read_until("workers ready")
-    assert get(app.add(1, 2)) == 3
-    # A killed worker's task is run by another, at once.
-    result = app.hold(0.3)
-    pid = int(program.read_until(r"holding (\d+) 1")[1])
-    os.kill(pid, signal.SIGKILL)
-    other = int(program.read_until(r"holding (\d+) 2")[1])
-    assert get(result) == [other, 2]
-    words = ("--python", sys.executable)
-    for command in (("queue", "stats"), ("cron", "ls")):
-        one = start("guaco", command[0], *words, command[1], "queue_app:queue", cwd=HERE, env=env)
-        one.wait()
-    app.queue.stop()
-    assert program.stop() == 0
+    kill_a_worker(server.url, start, monkeypatch)
 
 
 def test_workers_go_on_when_the_server_was_away(
     server: Server, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = server.url + "&timeout_ms=30000"
-    app = fresh_app(url, monkeypatch)
-    program = start("guaco", "work", "queue_app:queue", "-w", "2",
-                    "--python", sys.executable, cwd=HERE,
-                    env={"QUEUE_URL": url})  # fmt: skip
-    program.read_until("workers ready")
-    assert get(app.add(1, 2)) == 3
-    for _ in range(3):
-        server.kill()
-        server.start()
-        assert get(app.add(3, 4)) == 7
-    assert program.stop() == 0
-    app.queue.close()
+    restart_the_server(server, server.url + "&timeout_ms=30000", start, monkeypatch)
 
 
 def test_a_forked_child_has_a_connection_of_its_own(server: Server) -> None:
-    queue = PostgresQueue("forks", server.folder, dbname="postgres", user="guaco")
-    work = queue.task(name="work")(lambda: None)
-    first = work()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-            os._exit(0 if queue.pending_count() == 2 else 1)
-        except BaseException:
-            os._exit(2)
-    assert os.waitpid(pid, 0)[1] == 0
-    assert work().id > first.id
-    assert queue.pending_count() == 3
-    queue.close()
+    fork_a_child(PostgresQueue("forks", server.folder, dbname="postgres", user="guaco"))
 
 
 def test_two_schemas_are_two_stores(server: Server) -> None:

@@ -5,8 +5,8 @@
  * The server's end of one HTTP/2 connection (RFC 9113), over nghttp2: bytes in,
  * events out; answers in, bytes out.  No socket and no clock.  nghttp2 keeps the
  * states of streams, HPACK and flow control, and refuses what RFC 9113 8 says
- * must be refused; here are what it leaves open: the rules that a request shares with HTTP/1, and limits on what costs us work
- * and a client nothing.
+ * must be refused; here is what it leaves open: the rules that a request shares
+ * with HTTP/1, and limits on what costs us work and a client nothing.
  *
  * The ops are called from within guaco__h2_next() and guaco__h2_send() alone;
  * they may call nothing here.

@@ -102,6 +102,14 @@ is_one_of(const char *state, const char *const *all)
     return false;
 }
 
+static int
+refuse_replica(struct guaco_error *err)
+{
+    return guaco_fail(err, GUACO_E_IO, 0,
+                      "postgresql: the server is a replica, or read-only, "
+                      "and takes no writes: name its primary");
+}
+
 struct guaco__postgres_failure
 guaco__postgres_failed(const PGresult *result, struct guaco_error *err)
 {
@@ -122,9 +130,7 @@ guaco__postgres_failed(const PGresult *result, struct guaco_error *err)
         why.may_pass = true;
     } else if (strcmp(state, "25006") == 0) {
         why.is_over = why.may_pass = true;
-        (void)guaco_fail(err, why.rc, 0,
-                         "postgresql: the server is a replica, or read-only, "
-                         "and takes no writes: name its primary");
+        why.rc = refuse_replica(err);
         return why;
     } else if (is_one_of(state, missing)) { /* a new connection makes it */
         why.is_over = why.may_pass = true;
@@ -282,9 +288,7 @@ check_server(PGconn *conn, uint64_t deadline_ns, struct guaco_error *err)
     if (result == NULL)
         return rc;
     if (strcmp(PQgetvalue(result, 0, 0), "f") != 0)
-        rc = guaco_fail(err, GUACO_E_IO, 0,
-                        "postgresql: the server is a replica, or read-only, "
-                        "and takes no writes: name its primary");
+        rc = refuse_replica(err);
     PQclear(result);
     return rc;
 }
